@@ -1,0 +1,59 @@
+/* pass.h: from the imported graph to the fixed-point one (DESIGN 1), in order. */
+#ifndef HB_PASS_H
+#define HB_PASS_H
+
+#include "march/march.h"
+#include "ops/exec.h"
+#include "ops/fx.h"
+
+/* ---- import's end ---- */
+
+/* Shapes of all tensors; folds nodes whose inputs are constant. HB_ERR_INPUT or
+ * HB_ERR_UNSUPPORTED naming the node; a shape that depends on the contents of a graph
+ * input: HB_NEED_CONST where may_need, else reported. */
+hb_status hb_pass_shapes(hb_graph *g, bool may_need);
+
+/* Function-like operators into their bodies, no-ops out, equal constants of shape arithmetic once. */
+hb_status hb_pass_simplify(hb_graph *g);
+
+/* ---- fuse ---- */
+hb_status hb_pass_fuse(hb_graph *g, const hb_march *m);	/* SEMANTICS 4; m may be NULL: no march conditions */
+
+/* ---- place ---- */
+hb_status hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o);	/* on, segment, findings */
+
+/* ---- calibrate ---- */
+
+typedef struct hb_qconfig {		/* what one node or tensor gets */
+	hb_dtype dtype;			/* HB_I8, HB_I16 */
+	hb_observer_cfg observer;
+	bool none;			/* stays in float */
+} hb_qconfig;
+
+typedef struct hb_calib_options {
+	hb_qconfig activations;		/* default mse, HB_I8 */
+	hb_round round;
+	bool divisor_qmax;
+	bool int8_outputs;		/* model outputs of conv and gemm are int8, not int32 */
+	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
+	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
+	void *arg;
+	/* Seeded noise where sample is NULL: g->uncalibrated. */
+	/* More specific configuration of tensor t of node n, or NULL. */
+	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
+	void *config_arg;
+} hb_calib_options;
+
+/* Sets q of every edge that a BPU node writes or reads (SEMANTICS 3). */
+hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);
+
+/* ---- convert ---- */
+hb_status hb_pass_convert(hb_graph *g, hb_round round, hb_graph **fixed);
+
+/* ---- constrain: march rules again on actual weights and dtypes ---- */
+hb_status hb_pass_constrain(hb_graph *fixed, const hb_march *m);
+
+/* The float graph with QuantizeLinear/DequantizeLinear pairs on quantized edges: a new graph. */
+hb_status hb_pass_qdq(hb_graph *g, bool all_outputs, hb_graph **out);
+
+#endif

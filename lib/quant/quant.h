@@ -1,0 +1,93 @@
+/* quant.h: the arithmetic of SEMANTICS.md: scales, fake quantization, the one
+ * requantization, observers. Layers above say where; this one says how. */
+#ifndef HB_QUANT_H
+#define HB_QUANT_H
+
+#include "lib/ir/ir.h"
+#include "lib/isa/isa.h"
+
+/* ---- scales and rounding ---- */
+
+typedef enum hb_round { HB_HALF_EVEN, HB_HALF_UP } hb_round;	/* float to integer (--round) */
+
+int32_t hb_qmin(hb_dtype dt);		/* -128, -32768, INT32_MIN, 0 for HB_BOOL */
+int32_t hb_qmax(hb_dtype dt);
+
+/* Scale for values whose magnitude is at most absmax: absmax / ((qmax - qmin) / 2), at least FLT_EPSILON.
+ * divisor_qmax: absmax / qmax instead (--scale-divisor qmax). */
+float hb_scale_of(float absmax, hb_dtype dt, bool divisor_qmax);
+
+/* clamp(R(x / s)); NaN gives 0, infinities saturate. */
+int32_t hb_quantize(float x, float s, hb_dtype dt, hb_round r);
+/* n elements, vectorised, same values. dst has dtype dt (HB_I8, HB_I16, HB_I32). */
+void hb_quantize_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round r, void *dst, int64_t n);
+void hb_dequantize_n(hb_ctx *cx, const void *q, hb_dtype dt, float s, float *dst, int64_t n);
+/* x' = Q(x) * s. dst may be x. */
+void hb_fake_quant_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round r, float *dst, int64_t n);
+
+/* ---- requantization: y = (acc * M + 2^(30-e)) >> (31-e), half up, exact ---- */
+
+typedef struct hb_mult {
+	int32_t m;			/* 2^30..2^31-1 */
+	int32_t e;			/* exponent: ratio = m * 2^(e-31) */
+} hb_mult;
+
+/* The multiplier for a ratio in [2^-40, 2^24); false outside. */
+bool hb_mult_of(double ratio, hb_mult *out);
+/* Not clamped; exact for every int64 acc below 2^62 in magnitude (128-bit product). */
+int64_t hb_requant(int64_t acc, hb_mult m);
+
+/* ---- observers (SEMANTICS 2) ---- */
+
+typedef enum hb_observer_kind {
+	HB_OBS_MINMAX, HB_OBS_MOVING, HB_OBS_PERCENTILE, HB_OBS_KL, HB_OBS_MSE,
+	HB_OBS_HISTOGRAM, HB_OBS_MIX, HB_OBS_FIXED, HB_OBS_NKINDS
+} hb_observer_kind;
+
+typedef struct hb_observer_cfg {
+	hb_observer_kind kind;
+	double percentile;		/* of HB_OBS_PERCENTILE: 0 < p <= 1, default 0.9999 */
+	double averaging_constant;	/* of HB_OBS_MOVING: default 0.01 */
+	float fixed_scale;		/* of HB_OBS_FIXED */
+} hb_observer_cfg;
+
+/* By the names of SEMANTICS 2 and hb_mapper's (max, kl, mix, ...); false where unknown. */
+bool hb_observer_kind_of(const char *name, hb_observer_kind *out);
+const char *hb_observer_name(hb_observer_kind k);
+
+typedef struct hb_observer hb_observer;
+
+/* One observer a tensor; its memory does not grow with samples. NULL without memory. */
+hb_observer *hb_observer_new(hb_arena *a, const hb_observer_cfg *cfg, hb_dtype dt);
+/* Takes one sample's values, in the order of samples. Non-finite values are counted and left out. */
+void hb_observer_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n);
+/* The range [-absmax, absmax] that the observer chooses for dtype dt, and what it saw. */
+typedef struct hb_range {
+	float min, max;			/* seen */
+	float absmax;			/* chosen */
+	double clipped;			/* share of values beyond absmax */
+	int64_t nonfinite;
+} hb_range;
+void hb_observer_range(const hb_observer *o, hb_range *out);
+
+/* ---- error measures, accumulated in double in one fixed order ---- */
+typedef struct hb_measure {
+	double dot, aa, bb, l1, chebyshev, dd;
+	int64_t n;
+} hb_measure;
+void hb_measure_add(hb_measure *e, const float *ref, const float *got, int64_t n);
+double hb_measure_cosine(const hb_measure *e);	/* 1 where both are all zero */
+double hb_measure_sqnr(const hb_measure *e);	/* dB; HUGE_VAL where equal */
+double hb_measure_l1(const hb_measure *e);		/* mean |ref - got| */
+double hb_measure_l2(const hb_measure *e);		/* Euclidean distance / n, as hb_mapper prints it */
+double hb_measure_chebyshev(const hb_measure *e);
+
+/* ---- kernels over views: the meaning of each instruction (lib/quant/kernel.c) ---- */
+
+/* Executes instruction i; at[k] is the address of operand k's element 0 (for a ring: of row slot 0).
+ * Views are in bounds, types agree with the row of insn.def: the caller has checked (hb_insn_check).
+ * scratch: hb_kernel_scratch(i) bytes. */
+void hb_kernel(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch);
+size_t hb_kernel_scratch(const hb_ctx *cx, const hb_insn *i);
+
+#endif

@@ -1,0 +1,97 @@
+/* fx.h: the fixed-point operators (domain "hbcc") and the two ways through
+ * them: .convert of an ONNX operator builds them, .lower turns them into
+ * instructions. man/hbir.5 has the list for readers outside.
+ *
+ * Tensors keep ONNX's logical order (NCHW); every tensor on the BPU has q set.
+ * M, e: multiplier of SEMANTICS 5. rec: int32 [channels][4] = bias, M, Ma,
+ * (e + 64) | (ea + 64) << 8, where Ma, ea bring the added tensor to the accumulator.
+ *
+ *   Conv           X, W i8 [O,C/g,kh,kw], rec [, A]   strides pads dilations group qmin qmax     (rank 3: one spatial dim)
+ *   Linear         X [..,K], W i8 [O,K], rec [, A]    qmin qmax                                   Y [..,O]
+ *   ConvTranspose  X, W i8 [C,O/g,kh,kw], rec         strides pads dilations output_padding group qmin qmax
+ *   MatMul         A [..,M,K], B [..,K,N]             m e qmin qmax
+ *   MaxPool        X                                  kernel_shape strides pads
+ *   AveragePool    X, mults i32 [n,3] = count, M, e   kernel_shape strides pads count_include_pad qmin qmax
+ *   Reduce         X                                  fn axes keepdims m e qmin qmax              (a sum is requantized by m, e)
+ *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value qmin qmax        numpy broadcasting
+ *   Lut            X, table                           kind qmin qmax
+ *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax
+ *   Rows           X [, t0 [, t1]]                    fn axis m e m2 e2 value qmin qmax
+ *   Concat         X...                               axis                                        equal scales
+ *   Pad            X                                  pads value mode                             value is an integer of X's scale
+ *   Slice          X                                  starts steps (each dim; extents are Y's)
+ *   Transpose      X                                  perm
+ *   Reshape        X                                  (shape is Y's)
+ *   Expand         X                                  (shape is Y's)
+ */
+#ifndef HB_FX_H
+#define HB_FX_H
+
+#include "ops/op.h"
+
+/* ---- convert: one quantized group becomes fixed-point nodes ---- */
+
+struct hb_convert {
+	hb_graph *from;			/* fused float graph, q set on its quantized edges */
+	hb_graph *to;			/* what is being built */
+	hb_arena *arena;		/* scratch */
+	hb_map *tensors;		/* name of a tensor of `from` to its tensor of `to` */
+	hb_round round;			/* float to integer */
+};
+
+/* The tensor of `to` that stands for t; a constant t becomes integers at q's scale. NULL: reported. */
+hb_tensor *hb_convert_in(hb_convert *cv, hb_node *n, hb_tensor *t);
+/* Makes t's counterpart in `to` (same name, shape, q, dtype of q) for a node to yield. */
+hb_tensor *hb_convert_out(hb_convert *cv, hb_tensor *t);
+/* An intermediate that the float graph does not have. */
+hb_tensor *hb_convert_temp(hb_convert *cv, const char *name, const hb_shape *shape, const hb_q *q);
+/* A new hbcc node that stands for source node n. */
+hb_node *hb_convert_node(hb_convert *cv, const hb_node *n, const char *op_type, int nin, int nout);
+/* The output of the group that n is root of (n's own output 0 where it has none). */
+hb_tensor *hb_group_out(const hb_node *n);
+/* The other operand of the group's sumin addition, or NULL. */
+hb_tensor *hb_group_addend(const hb_node *n);
+
+/* ---- lower ---- */
+
+/* A box of a tensor: for each dimension of its logical shape a range. */
+struct hb_box {
+	int rank;
+	int64_t lo[HB_MAX_RANK], hi[HB_MAX_RANK];	/* [lo, hi) */
+};
+
+/* Where an output may be cut into bands or blocks. */
+enum { HB_CUT_ROW = 1, HB_CUT_COL = 2, HB_CUT_CHAN = 4, HB_CUT_SUM = 8 };
+
+/* What the scheduler asks of an hbcc operator; filled in by ops/fx_*.c, used by lib/sched.
+ */
+typedef struct hb_sched_op {
+	/* The box of input k that box `out` of output 0 reads. */
+	void (*need)(const hb_node *n, int k, const hb_box *out, hb_box *in);
+	unsigned cut;			/* HB_CUT_* */
+	bool view;			/* where layouts allow it is no instruction at all */
+	bool windowed;			/* wants its rank-4 tensors in N,H,W,C order */
+	/* Emits the instructions for one box of output 0. */
+	hb_status (*lower)(hb_lower *lw, const hb_node *n, const hb_box *out);
+} hb_sched_op;
+
+/* ---- what .lower may call; the emitter (lib/sched/emit.c) implements it ----
+ * Operators are below the scheduler, so the calls go through this table. */
+struct hb_lower {
+	hb_ctx *cx;
+	/* View of a box of n's output (k = -1) or input k, in the tensor's logical order of dimensions:
+	 * rank, extents, byte strides by logical dimension; the ring is in the row dimension, if any,
+	 * and that is put first by hb_lower_rcn(). Inputs: the box is what .need gave, clipped to the tensor;
+	 * *lo tells where in the tensor the view begins. */
+	hb_status (*view)(hb_lower *lw, const hb_node *n, int k, const hb_box *box, hb_view *v);
+	/* Bytes that this box needs as constants, packed into `par` once however often asked for with
+	 * equal contents, loaded into SRAM before first use; a dense view of the given type and extents. */
+	hb_status (*constant)(hb_lower *lw, const hb_node *n, const void *bytes, hb_dtype dt, int rank,
+			      const uint32_t *ext, hb_view *v);
+	/* SRAM for an intermediate, dense in the order given. */
+	hb_status (*temp)(hb_lower *lw, const hb_node *n, hb_dtype dt, int rank, const uint32_t *ext, hb_view *v);
+	/* Appends; engine by the instruction's row. */
+	hb_status (*emit)(hb_lower *lw, const hb_node *n, const hb_insn *i);
+};
+
+#endif
