@@ -33,6 +33,7 @@ struct hb_ctx {
 	struct hb_pool *pool;		/* worker threads, made at first use */
 	struct hb_arena *arena;		/* lives as long as the context */
 	struct hb_arena *arenas;	/* every arena that is open */
+	struct hb_file *files;		/* mapped */
 };
 
 /* Reports an error and returns its status, so that a caller can `return hb_error(...)`.
