@@ -35,7 +35,8 @@ struct hb_convert {
 	hb_graph *from;			/* fused float graph, q set on its quantized edges */
 	hb_graph *to;			/* what is being built */
 	hb_arena *arena;		/* scratch */
-	hb_map *tensors;		/* name of a tensor of `from` to its tensor of `to` */
+	hb_map *tensors;		/* name of a tensor of `from` to its integers in `to` */
+	hb_map *floats;			/* the same for values that stay as in `from` */
 	hb_round round;			/* float to integer */
 };
 
@@ -49,6 +50,8 @@ hb_tensor *hb_convert_temp(hb_convert *cv, const char *name, const hb_shape *sha
 hb_node *hb_convert_node(hb_convert *cv, const hb_node *n, const char *op_type, int nin, int nout);
 /* The output of the group that n is root of (n's own output 0 where it has none). */
 hb_tensor *hb_group_out(const hb_node *n);
+/* A chain as one function of its input, every node in turn, in double (ops/chain.c). */
+double hb_chain_eval(const hb_group *g, double x);
 /* The other operand of the group's sumin addition, or NULL. */
 hb_tensor *hb_group_addend(const hb_node *n);
 

@@ -149,12 +149,17 @@ typedef struct hb_source {
 	struct hb_source *next_of_node;	/* the others that `now` stands for */
 } hb_source;
 
-/* Nodes that become one operation with one requantization: conv, add, relu. */
+/* Nodes that become one operation with one requantization: conv, add, relu; or, a
+ * chain, element-wise nodes that are together one function of one tensor: one lookup.
+ * It stands where `last` stands: what it reads is known by then. */
 typedef struct hb_group {
-	hb_node *root;			/* the conv, gemm, ... */
+	hb_node *root;			/* the conv, gemm, ...; a chain's first node */
 	hb_node *last;			/* yields the group's output and gives it its name */
+	hb_node *bias;			/* Add of a constant per output column behind a MatMul, or NULL */
 	hb_node *add;			/* the sumin addition, or NULL */
-	hb_node *act;			/* Relu or Clip, or NULL */
+	hb_node *act;			/* Relu, or Clip from 0, or NULL */
+	hb_tensor *chain_in;		/* of a chain: the one tensor it reads; else NULL */
+	int nnodes;
 	int id;
 } hb_group;
 
@@ -249,6 +254,13 @@ void hb_tensor_replace(hb_graph *g, hb_tensor *from, hb_tensor *to);
 hb_status hb_graph_sort(hb_graph *g);
 /* Removes nodes that no output needs; their sources are folded. */
 void hb_graph_sweep(hb_graph *g);
+/* ---- copies into another graph; attributes and constants' bytes are shared, so `g` must outlive `to` ---- */
+
+/* A tensor of t's name, type, shape, q and, for a constant, contents. NULL without memory (reported). */
+hb_tensor *hb_tensor_clone(hb_graph *g, hb_tensor *t, hb_graph *to);
+/* A node at the end of `to` with n's operator, attributes, aux and place; operands are unset, sources are not copied. */
+hb_node *hb_node_clone(const hb_node *n, hb_graph *to);
+
 /* Debug check of every link; NULL, or what is wrong. */
 const char *hb_graph_verify(const hb_graph *g, hb_arena *a);
 

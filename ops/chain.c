@@ -1,0 +1,67 @@
+/* chain.c: a chain group as one function, evaluated in double (SEMANTICS 5, lookup). */
+#include "ops/fx.h"
+
+#include <math.h>
+
+enum { CHAIN_MAX = 32 };	/* lib/pass/fuse.c makes none longer than half of it */
+
+static double
+scalar_of(const hb_tensor *t)
+{
+	return t->is_splat ? 0 : (double)*(const float *)t->data;
+}
+
+static double
+binary(const hb_node *n, double a, double b)
+{
+	static const struct {
+		const char *op;
+		char f;
+	} ops[] = { { "Add", '+' }, { "Sub", '-' }, { "Mul", '*' }, { "Div", '/' }, { "Max", '>' }, { "Min", '<' }, { "Pow", '^' } };
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (strcmp(ops[i].op, n->op_type))
+			continue;
+		switch (ops[i].f) {
+		case '+':
+			return a + b;
+		case '-':
+			return a - b;
+		case '*':
+			return a * b;
+		case '/':
+			return a / b;
+		case '>':
+			return fmax(a, b);
+		case '<':
+			return fmin(a, b);
+		default:
+			return pow(a, b);
+		}
+	}
+	return NAN;
+}
+
+double
+hb_chain_eval(const hb_group *g, double x)
+{
+	const hb_tensor *known[CHAIN_MAX] = { g->chain_in };
+	double value[CHAIN_MAX] = { x };
+	int count = 1;
+	for (const hb_node *n = g->root; n; n = n->next) {
+		if (n->group != g)
+			continue;
+		double v[2] = { 0, 0 };
+		for (int i = 0; i < n->nin && i < 2; i++) {
+			if (n->in[i] && n->in[i]->is_const)
+				v[i] = scalar_of(n->in[i]);
+			for (int k = 0; k < count; k++)
+				v[i] = n->in[i] == known[k] ? value[k] : v[i];
+		}
+		double y = n->op->lut ? n->op->lut(n, v[0]) : binary(n, v[0], v[1]);
+		if (n == g->last || count == CHAIN_MAX)
+			return y;
+		known[count] = n->out[0];
+		value[count++] = y;
+	}
+	return NAN;
+}
