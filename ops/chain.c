@@ -3,13 +3,7 @@
 
 #include <math.h>
 
-enum { CHAIN_MAX = 32 };	/* lib/pass/fuse.c makes none longer than half of it */
-
-static double
-scalar_of(const hb_tensor *t)
-{
-	return t->is_splat ? 0 : (double)*(const float *)t->data;
-}
+enum { CHAIN_MAX = 32 };	/* lib/pass/fuse.c makes none longer, and reads its scalars' data */
 
 static double
 binary(const hb_node *n, double a, double b)
@@ -53,7 +47,7 @@ hb_chain_eval(const hb_group *g, double x)
 		double v[2] = { 0, 0 };
 		for (int i = 0; i < n->nin && i < 2; i++) {
 			if (n->in[i] && n->in[i]->is_const)
-				v[i] = scalar_of(n->in[i]);
+				v[i] = *(const float *)n->in[i]->data;
 			for (int k = 0; k < count; k++)
 				v[i] = n->in[i] == known[k] ? value[k] : v[i];
 		}

@@ -13,6 +13,10 @@
  * input: HB_NEED_CONST where may_need, else reported. */
 hb_status hb_pass_shapes(hb_graph *g, bool may_need);
 
+/* Makes every input a constant of value in[i] (type and shape as the input's), so that shapes
+ * that depend on contents can be inferred. The graph has no inputs afterwards. */
+hb_status hb_pass_bind(hb_graph *g, const hb_val *in);
+
 /* Function-like operators into their bodies, no-ops out, equal constants of shape arithmetic once. */
 hb_status hb_pass_simplify(hb_graph *g);
 

@@ -1,0 +1,105 @@
+/* simplify: takes and leaves a float graph with shapes known; nodes that move no
+ * data and change no value go. */
+#include "lib/pass/pass.h"
+
+static bool
+same_shape(const hb_node *n)
+{
+	return n->in[0]->dtype == n->out[0]->dtype && hb_shape_eq(&n->in[0]->shape, &n->out[0]->shape);
+}
+
+static bool
+one_input(const hb_node *n)
+{
+	return n->nin == 1;
+}
+
+static bool
+mask_unused(const hb_node *n)
+{
+	const hb_tensor *mask = hb_out(n, 1);
+	return same_shape(n) && (!mask || (!mask->nuses && !mask->is_output));
+}
+
+static bool
+identity_perm(const hb_node *n)
+{
+	size_t k;
+	const int64_t *perm = hb_attr_ints(n, "perm", &k);
+	if (!perm)
+		return n->in[0]->shape.rank < 2;
+	for (size_t i = 0; i < k; i++) {
+		if (perm[i] != (int64_t)i)
+			return false;
+	}
+	return true;
+}
+
+/* A slice of the same shape may still walk backwards. */
+static bool
+forward_slice(const hb_node *n)
+{
+	if (!same_shape(n))
+		return false;
+	const hb_tensor *steps = hb_in(n, 4);
+	if (!steps)
+		return true;
+	if (!steps->is_const || !steps->data)
+		return false;
+	for (int64_t i = 0; i < hb_tensor_elems(steps); i++) {
+		int64_t v = steps->dtype == HB_I64 ? ((const int64_t *)steps->data)[i] : ((const int32_t *)steps->data)[i];
+		if (v < 0)
+			return false;
+	}
+	return true;
+}
+
+static const struct {
+	const char *op;
+	bool (*noop)(const hb_node *n);
+} rows[] = {
+	{ "Identity", same_shape }, { "Dropout", mask_unused }, { "Cast", same_shape },
+	{ "Reshape", same_shape }, { "Flatten", same_shape }, { "Squeeze", same_shape }, { "Unsqueeze", same_shape },
+	{ "Expand", same_shape }, { "Tile", same_shape }, { "Slice", forward_slice }, { "Transpose", identity_perm },
+	{ "Concat", one_input }, { "Sum", one_input }, { "Max", one_input }, { "Min", one_input },
+};
+
+static bool
+is_noop(const hb_node *n)
+{
+	if (*n->domain)
+		return false;
+	for (size_t i = 0; i < HB_LEN(rows); i++) {
+		if (!strcmp(n->op_type, rows[i].op))
+			return rows[i].noop(n);
+	}
+	return false;
+}
+
+/* float16 rounding by Cast stays: its type here is float32 as before, its values are not. */
+static bool
+rounds(const hb_node *n)
+{
+	enum { ONNX_FLOAT16 = 10, ONNX_BFLOAT16 = 16 };
+	int64_t to = hb_attr_i(n, "to", 0);
+	return !strcmp(n->op_type, "Cast") && (to == ONNX_FLOAT16 || to == ONNX_BFLOAT16);
+}
+
+hb_status
+hb_pass_simplify(hb_graph *g)
+{
+	for (hb_node *n = g->first, *next; n; n = next) {
+		next = n->next;
+		if (!is_noop(n) || rounds(n))
+			continue;
+		hb_tensor *from = n->out[0], *to = n->in[0];
+		/* An input or a constant that is an output needs a node between the two. */
+		if (from->is_output && (to->is_input || to->is_output || to->is_const))
+			continue;
+		hb_tensor_replace(g, from, to);
+		hb_node_absorb(g, to->producer, n);
+		hb_node_remove(g, n);
+	}
+	hb_graph_sweep(g);
+	return HB_OK;
+}
