@@ -41,6 +41,20 @@ typedef struct hb_view {
 int hb_view_hull(const hb_view *v, uint64_t lo[2], uint64_t hi[2]);
 int64_t hb_view_elems(const hb_view *v);
 
+/* NULL, or why v is no view: type, rank, extents, ring, end below 4 GiB. The functions here take
+ * only views that pass. */
+const char *hb_view_check(const hb_view *v);
+/* The same bytes in the same order. */
+bool hb_view_same(const hb_view *a, const hb_view *b);
+/* No byte in common; exact for boxes and slices of one layout, else false where hulls meet. */
+bool hb_view_apart(const hb_view *a, const hb_view *b);
+/* Every step of a dimension passes what the lesser ones reach, so addresses follow one order. */
+bool hb_view_nested(const hb_view *v);
+/* Nested, and no two elements share a byte: what an output must be. */
+bool hb_view_once(const hb_view *v);
+/* Contiguous runs of bytes that a nested view falls into (a ring's wrap parts one). */
+uint64_t hb_view_runs(const hb_view *v);
+
 /* Distinct granules that the view touches, in closed form (MACHINE 1). */
 uint64_t hb_view_granules(const hb_view *v, uint32_t granule);
 
@@ -88,6 +102,9 @@ typedef struct hb_insn {
 	uint32_t wait[HB_NENGINES];	/* retired count to reach; valid where the bit is set */
 } hb_insn;
 
+/* Whether the instruction writes its operand k: the output, and sort's index. */
+bool hb_insn_writes(const hb_insn *i, int k);
+
 /* Functions that the `fn` immediate of reduce, ew and rows selects. */
 typedef enum hb_fn {
 #define HB_FN(name) HB_FN_##name,
@@ -116,5 +133,7 @@ typedef struct hb_list {
 	hb_insn *insns;
 	size_t n, cap;
 } hb_list;
+
+bool hb_list_add(hb_arena *a, hb_list *l, const hb_insn *i);	/* appends; false without memory */
 
 #endif
