@@ -50,6 +50,8 @@ hb_tensor *hb_convert_temp(hb_convert *cv, const char *name, const hb_shape *sha
 hb_node *hb_convert_node(hb_convert *cv, const hb_node *n, const char *op_type, int nin, int nout);
 /* The output of the group that n is root of (n's own output 0 where it has none). */
 hb_tensor *hb_group_out(const hb_node *n);
+/* The lookup of a node with .lut, or of the chain that n is root of (ops/to_fx.c). */
+hb_status hb_convert_lut(hb_convert *cv, hb_node *n);
 /* A chain as one function of its input, every node in turn, in double (ops/chain.c). */
 double hb_chain_eval(const hb_group *g, double x);
 /* The other operand of the group's sumin addition, or NULL. */

@@ -35,10 +35,11 @@ typedef struct hb_qconfig {		/* what one node or tensor gets */
 } hb_qconfig;
 
 typedef struct hb_calib_options {
+	const hb_march *march;		/* what may stay int32 */
 	hb_qconfig activations;		/* default mse, HB_I8 */
 	hb_round round;
 	bool divisor_qmax;
-	bool int8_outputs;		/* model outputs of conv and gemm are int8, not int32 */
+	bool low_precision_output;	/* model outputs of conv and gemm are quantized, not int32 */
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
 	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
 	void *arg;
@@ -47,6 +48,9 @@ typedef struct hb_calib_options {
 	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
 	void *config_arg;
 } hb_calib_options;
+
+/* Whether constant operand i of n is data to quantize like an activation (the other addend), not a parameter. */
+bool hb_const_is_data(const hb_node *n, int i);
 
 /* Sets q of every edge that a BPU node writes or reads (SEMANTICS 3). */
 hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);

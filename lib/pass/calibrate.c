@@ -1,0 +1,287 @@
+/* calibrate: takes a fused, placed float graph; leaves q on every edge that a BPU
+ * node reads or writes, from samples or, uncalibrated, from seeded noise. */
+#include "lib/pass/pass.h"
+
+#include <math.h>
+
+/* What stands on tensor->user while this pass runs. */
+typedef struct edge {
+	hb_qconfig cfg;
+	hb_observer *observer;		/* NULL: its scale comes from another edge */
+	bool wide;			/* stays int32 */
+} edge;
+
+typedef struct calib {
+	hb_graph *g;
+	const hb_calib_options *o;
+	hb_arena *arena;
+} calib;
+
+bool
+hb_const_is_data(const hb_node *n, int i)
+{
+	static const char *const ops[] = {
+		"Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Concat", "Where",
+		"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
+	};
+	if (n->group && (n->group->chain_in || n->group->bias == n))
+		return false;
+	if (!strcmp(n->op_type, "MatMul"))
+		return i == 0;
+	for (size_t k = 0; k < HB_LEN(ops); k++) {
+		if (!strcmp(n->op_type, ops[k]))
+			return n->in[i]->dtype == HB_F32;
+	}
+	return false;
+}
+
+/* Whether n's output is only ever seen inside its group. */
+static bool
+is_inner(const hb_node *n)
+{
+	return n->group && n->group->last != n;
+}
+
+static hb_role
+role_of(const hb_node *n)
+{
+	if (!n->group)
+		return n->op->role;
+	return n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role;
+}
+
+static edge *
+edge_new(calib *c, const hb_node *n, hb_tensor *t)
+{
+	if (t->user)
+		return t->user;
+	edge *e = HB_NEW(c->arena, edge);
+	if (!e)
+		return NULL;
+	const hb_qconfig *own = c->o->config ? c->o->config(c->o->config_arg, n, t) : NULL;
+	e->cfg = own ? *own : c->o->activations;
+	t->user = e;
+	return e;
+}
+
+static hb_status
+observe(calib *c, hb_node *n, hb_tensor *t)
+{
+	edge *e = edge_new(c, n, t);
+	if (e && !e->observer)
+		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
+	return e && e->observer ? HB_OK : hb_nomem(c->g->cx, t->name);
+}
+
+/* A conv or gemm that is a model output without activation keeps its accumulator's precision. */
+static bool
+stays_wide(const calib *c, const hb_node *n, const hb_tensor *t)
+{
+	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
+	const hb_node *root = n->group ? n->group->root : n;
+	if (c->o->low_precision_output || !t->is_output || t->nuses || (n->group && (n->group->act || n->group->chain_in)))
+		return false;
+	if (c->o->march && !(hb_march_types(c->o->march, root, true) & HB_BIT(HB_I32)))
+		return false;
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (!strcmp(root->op_type, ops[i]))
+			return root->in[1]->is_const;
+	}
+	return false;
+}
+
+/* Which edges are quantized, and which of them have an observer. */
+static hb_status
+mark(calib *c)
+{
+	for (hb_node *n = c->g->first; n; n = n->next) {
+		if (n->on != HB_ON_BPU)
+			continue;
+		for (int i = 0; i < n->nin; i++) {
+			hb_tensor *t = n->in[i];
+			if (!t || t->dtype != HB_F32 || (t->producer && t->producer->on == HB_ON_BPU))
+				continue;
+			if (!t->is_const || hb_const_is_data(n, i))
+				HB_TRY(observe(c, n, t));
+		}
+		if (is_inner(n))
+			continue;
+		hb_role role = role_of(n);
+		for (int i = 0; i < n->nout; i++) {
+			hb_tensor *t = n->out[i];
+			if (!t)
+				continue;
+			edge *e = edge_new(c, n, t);
+			if (!e)
+				return hb_nomem(c->g->cx, t->name);
+			e->wide = stays_wide(c, n, t);
+			if (t->dtype == HB_F32 && !e->wide && (role == HB_ROLE_OWN || role == HB_ROLE_CAT))
+				HB_TRY(observe(c, n, t));
+		}
+	}
+	return HB_OK;
+}
+
+static void
+tap(void *arg, hb_tensor *t, const hb_val *v)
+{
+	calib *c = arg;
+	edge *e = t->user;
+	if (e && e->observer && v->dtype == HB_F32)
+		hb_observer_add(c->g->cx, e->observer, v->data, hb_shape_elems(&v->shape));
+}
+
+/* Uniform in [-1, 1), by batch, input and element: splitmix64. */
+static float
+noise(uint64_t seed)
+{
+	uint64_t z = seed * UINT64_C(0x9e3779b97f4a7c15) + UINT64_C(0x632be59bd9b4e019);
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return (float)(int32_t)((z ^ z >> 31) >> 40) * 0x1p-23f - 1.0f;
+}
+
+enum { NOISE_BATCHES = 4 };
+
+static hb_status
+noise_sample(calib *c, int64_t k, hb_val *in)
+{
+	for (size_t i = 0; i < c->g->ninputs; i++) {
+		int64_t n = hb_shape_elems(&in[i].shape);
+		if (in[i].dtype != HB_F32)
+			memset(in[i].data, 0, (size_t)n * hb_dtype_size(in[i].dtype));
+		else
+			for (int64_t j = 0; j < n; j++)
+				((float *)in[i].data)[j] = noise((uint64_t)j * 64 + (uint64_t)k * 8 + i);
+	}
+	return HB_OK;
+}
+
+static hb_status
+run_samples(calib *c)
+{
+	hb_graph *g = c->g;
+	hb_status st;
+	hb_val *in = HB_NEW_N(c->arena, hb_val, g->ninputs), *out = HB_NEW_N(c->arena, hb_val, g->noutputs);
+	if (!in || !out)
+		return hb_nomem(g->cx, "calibrate");
+	for (size_t i = 0; i < g->ninputs; i++) {
+		in[i] = (hb_val){ g->inputs[i]->dtype, g->inputs[i]->shape, NULL };
+		in[i].data = hb_arena_alloc(c->arena, HB_MAX((size_t)hb_tensor_bytes(g->inputs[i]), (size_t)1024));
+		if (!in[i].data)
+			return hb_nomem(g->cx, g->inputs[i]->name);
+	}
+	hb_exec *ex = hb_exec_new(g, &st);
+	if (!ex)
+		return st;
+	bool more = true;
+	int64_t k = 0;
+	while (st == HB_OK && more) {
+		if (c->o->sample)
+			st = c->o->sample(c->o->arg, k, in, &more);
+		else
+			st = (more = k < NOISE_BATCHES) ? noise_sample(c, k, in) : HB_OK;
+		if (st != HB_OK || !more)
+			break;
+		st = hb_exec_run(ex, in, out, tap, c);
+		hb_progress(g->cx, "calibrate", ++k, c->o->sample ? 0 : NOISE_BATCHES);
+	}
+	hb_exec_free(ex);
+	if (st == HB_OK && !k)
+		st = hb_error(g->cx, HB_ERR_INPUT, NULL, "no-samples", "there is no calibration sample; at least one is needed");
+	return st;
+}
+
+static void
+observe_consts(calib *c)
+{
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		edge *e = t->user;
+		const float *v = e && e->observer && t->is_const ? hb_tensor_data(c->g, t) : NULL;
+		if (v)
+			hb_observer_add(c->g->cx, e->observer, v, hb_tensor_elems(t));
+	}
+}
+
+static void
+set_observed(calib *c, hb_tensor *t, const edge *e)
+{
+	hb_range r;
+	hb_observer_range(e->observer, &r);
+	if (t->is_const)
+		r.absmax = HB_MAX(-r.min, r.max);	/* a constant's range is known: nothing to clip */
+	t->q = (hb_q){
+		.dtype = e->cfg.dtype, .nscales = 1, .min = r.min, .max = r.max,
+		.scale = hb_scale_of(HB_MAX(r.absmax, 0.0f), e->cfg.dtype, c->o->divisor_qmax),
+		.observer = hb_observer_name(t->is_const ? HB_OBS_MINMAX : e->cfg.observer.kind),
+	};
+	if (e->cfg.observer.kind == HB_OBS_FIXED && !t->is_const)
+		t->q.scale = e->cfg.observer.fixed_scale;
+	if (r.nonfinite)
+		hb_warn(c->g->cx, t->name, "nonfinite", "%lld values of tensor '%s' were infinite or no number; they were left out",
+			(long long)r.nonfinite, t->name);
+}
+
+static bool
+equal_inputs(const hb_node *n)
+{
+	for (int i = 1; i < n->nin; i++) {
+		const hb_q *a = &n->in[0]->q, *b = &n->in[i]->q;
+		if (a->dtype != b->dtype || a->scale != b->scale)
+			return false;
+	}
+	return true;
+}
+
+static void
+set_scales(calib *c)
+{
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		const edge *e = t->user;
+		if (e && e->observer)
+			set_observed(c, t, e);
+	}
+	for (hb_node *n = c->g->first; n; n = n->next) {
+		if (n->on != HB_ON_BPU || is_inner(n))
+			continue;
+		hb_role role = role_of(n);
+		for (int i = 0; i < n->nout; i++) {
+			hb_tensor *t = n->out[i];
+			const edge *e = t ? t->user : NULL;
+			if (!e)
+				continue;
+			if (e->wide)
+				t->q = (hb_q){ .dtype = HB_I32, .observer = "derived" };	/* scales: convert */
+			else if (role == HB_ROLE_BOOL)
+				t->q = (hb_q){ .dtype = HB_BOOL, .nscales = 1, .scale = 1, .observer = "derived" };
+			else if (role == HB_ROLE_INDEX || t->dtype != HB_F32)
+				t->q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = 1, .observer = "derived" };
+			else if (role == HB_ROLE_PASS || (role == HB_ROLE_CAT && equal_inputs(n)))
+				t->q = n->in[0]->q;
+		}
+	}
+}
+
+hb_status
+hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
+{
+	calib c = { .g = g, .o = o, .arena = hb_arena_new(g->cx) };
+	if (!c.arena)
+		return hb_nomem(g->cx, "calibrate");
+	for (hb_tensor *t = g->tensors; t; t = t->next) {
+		t->user = NULL;
+		t->q = (hb_q){ .dtype = HB_NONE };
+	}
+	hb_status st = mark(&c);
+	if (st == HB_OK)
+		st = run_samples(&c);
+	if (st == HB_OK) {
+		observe_consts(&c);
+		set_scales(&c);
+		g->uncalibrated = !o->sample;
+	}
+	for (hb_tensor *t = g->tensors; t; t = t->next)
+		t->user = NULL;
+	hb_arena_free(c.arena);
+	return st;
+}
