@@ -58,10 +58,13 @@ hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);
 /* ---- convert ---- */
 hb_status hb_pass_convert(hb_graph *g, hb_round round, hb_graph **fixed);
 
-/* ---- constrain: march rules again on actual weights and dtypes ---- */
-hb_status hb_pass_constrain(hb_graph *fixed, const hb_march *m);
+/* ---- constrain: march rules again, on actual weights and dtypes ---- */
 
-/* The float graph with QuantizeLinear/DequantizeLinear pairs on quantized edges: a new graph. */
-hb_status hb_pass_qdq(hb_graph *g, bool all_outputs, hb_graph **out);
+/* HB_ERR_NO naming every node of `fixed` that breaks a limit of m; g: the calibrated float graph it came from. */
+hb_status hb_pass_constrain(hb_graph *g, hb_graph *fixed, const hb_march *m);
+
+/* The float graph with QuantizeLinear/DequantizeLinear pairs on its quantized edges, as a new graph; weights as
+ * the integers that `fixed` has. all_outputs: every quantized edge is an output too. g and fixed must outlive it. */
+hb_status hb_pass_qdq(hb_graph *g, hb_graph *fixed, bool all_outputs, hb_graph **out);
 
 #endif
