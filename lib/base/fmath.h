@@ -251,7 +251,7 @@ HB_INLINE float hb_expm1f(float x)
 	double d = x;
 	float small = (float)(d + d * d * (0.5 + d * (1.0 / 6)));
 	float large = (float)(hb_exp64(d) - 1.0);
-	return hb_absf(x) < 0x1p-12f ? small : large;
+	return hb_absf(x) < 0x1p-12f ? hb_signf(small, x) : large;
 }
 
 /* For |x| >= 2^24: x = n pi/2 + r, by as many digits of 2/pi as x needs. r, and n modulo 4. */
