@@ -3,13 +3,13 @@
 __extension__ typedef unsigned __int128 u128;
 
 /* 2/pi = 0.A2F9836E4E44..., 256 bits. */
-static const uint32_t two_over_pi[] = {
-	0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab, 0xdebbc561, 0, 0
-};
+static const uint32_t two_over_pi[] = {0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599,
+				       0x3c439041, 0xfe5163ab, 0xdebbc561, 0,          0};
 
 /* |x| = m 2^e, m of 24 bits. The digits of 2/pi above weight 2^(2-e) give multiples of 4 and drop
  * out; the 128 from there on, times m, modulo 2^128, are x 2/pi modulo 4 with 126 fraction bits. */
-double hb_trig_reduce(float x, int *n)
+double
+hb_trig_reduce(float x, int *n)
 {
 	uint32_t i = hb_bits32(x);
 	int e = (int)((i >> 23) & 0xff) - 150;
@@ -34,7 +34,8 @@ double hb_trig_reduce(float x, int *n)
 	return r;
 }
 
-static double atan64(double x)
+static double
+atan64(double x)
 {
 	double a = fabs(x), base = 0, sign = x < 0 ? -1 : 1;
 	if (a > 1) {
@@ -53,13 +54,15 @@ static double atan64(double x)
 }
 
 /* log(1 + x), x >= 0. */
-static double log1p64(double x)
+static double
+log1p64(double x)
 {
 	double u = 1 + x;
 	return x < 0x1p-30 ? x : hb_log64(u) + (x - (u - 1)) / u;
 }
 
-float hb_tanf(float x)
+float
+hb_tanf(float x)
 {
 	double s, c, r;
 	int n = 0;
@@ -86,24 +89,28 @@ float hb_tanf(float x)
 	return (float)(n & 1 ? -c / s : s / c);
 }
 
-float hb_atanf(float x)
+float
+hb_atanf(float x)
 {
 	return x == 0 ? x : (float)atan64(x);
 }
 
-float hb_asinf(float x)
+float
+hb_asinf(float x)
 {
 	double d = x;
 	return x == 0 ? x : (float)(2 * atan64(d / (1 + sqrt((1 - d) * (1 + d)))));
 }
 
-float hb_acosf(float x)
+float
+hb_acosf(float x)
 {
 	double d = x;
 	return (float)(2 * atan64(sqrt((1 - d) / (1 + d))));
 }
 
-float hb_sinhf(float x)
+float
+hb_sinhf(float x)
 {
 	double d = x, e = hb_exp64(fabs(d)), z = d * d;
 	if (fabsf(x) < 0.25f)
@@ -111,13 +118,15 @@ float hb_sinhf(float x)
 	return (float)(x < 0 ? 0.5 * (1 / e - e) : 0.5 * (e - 1 / e));
 }
 
-float hb_coshf(float x)
+float
+hb_coshf(float x)
 {
 	double e = hb_exp64(fabs((double)x));
 	return (float)(0.5 * (e + 1 / e));
 }
 
-float hb_asinhf(float x)
+float
+hb_asinhf(float x)
 {
 	double a = fabs((double)x);
 	double y = a == INFINITY ? a : log1p64(a + a * a / (1 + sqrt(a * a + 1)));
@@ -125,13 +134,15 @@ float hb_asinhf(float x)
 }
 
 /* x = 1 + t: log(1 + t + sqrt(t (t + 2))). */
-float hb_acoshf(float x)
+float
+hb_acoshf(float x)
 {
 	double t = (double)x - 1;
 	return x < 1 ? NAN : x == INFINITY ? x : (float)log1p64(t + sqrt(t * (t + 2)));
 }
 
-float hb_atanhf(float x)
+float
+hb_atanhf(float x)
 {
 	double a = fabs((double)x);
 	if (a == 1)
