@@ -188,7 +188,8 @@ check_ew(const hb_insn *i)
 	int32_t fn = i->imm[HB_IMM_ew_fn];
 	if (!in_range(fn, 0, HB_NFNS - 1) || !operands[fn])
 		return "ew has a function of another instruction";
-	if (i->nv != operands[fn] + 1)
+	/* the last of two or three may be the immediate number */
+	if (i->nv != operands[fn] + 1 && (operands[fn] == 1 || i->nv != operands[fn]))
 		return "ew has another number of operands than its function takes";
 	for (int k = 0; k < i->nv; k++) {
 		if (!is(&i->v[k], SUMS))
@@ -212,8 +213,13 @@ check_lut(const hb_insn *i)
 		return "lut's types are none of its own";
 	if (table->rank != 1 || !dense(table) || table->base % hb_dtype_size(table->dtype))
 		return "lut's table is no row";
-	if (is(a, BYTES) && (table->ext[0] != 256 || table->dtype != out->dtype))
+	int32_t kind = i->imm[HB_IMM_lut_kind];
+	if (kind != (is(a, BYTES) ? 0 : 1))
+		return "lut's kind is not its input's";
+	if (kind == 0 && (table->ext[0] != 256 || table->dtype != out->dtype))
 		return "a byte's table is not 256 entries of the output's type";
+	if (kind == 1 && (table->ext[0] % 68 || table->dtype != HB_I32))
+		return "a table of segments is not rows of 68 int32";
 	return clamps(i->imm[HB_IMM_lut_qmin], i->imm[HB_IMM_lut_qmax], out) ?
 		NULL : "lut's limits do not fit its output";
 }

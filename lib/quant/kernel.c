@@ -414,7 +414,7 @@ typedef struct lut_job {
 	const hb_insn *i;
 	int64_t table[256];		/* kind 0 */
 	const uint8_t *seg;		/* kind 1 */
-	int64_t nseg, seg_stride, seg_step;
+	int64_t nseg, seg_step;
 	int64_t lo, hi;
 } lut_job;
 
@@ -423,7 +423,7 @@ lut_at(const lut_job *j, int64_t s, int k)
 {
 	int32_t v;
 
-	memcpy(&v, j->seg + s * j->seg_stride + k * j->seg_step, sizeof(v));
+	memcpy(&v, j->seg + (s * LUT_ROW + k) * j->seg_step, sizeof(v));
 	return v;
 }
 
@@ -479,8 +479,7 @@ lut(hb_ctx *cx, const hb_insn *i, uint8_t *const *at)
 	hb_dtype dt = i->v[0].dtype;
 	lut_job j = {
 		.i = i, .lo = HB_MAX(i->imm[HB_IMM_lut_qmin], hb_qmin(dt)), .hi = HB_MIN(i->imm[HB_IMM_lut_qmax], hb_qmax(dt)),
-		.seg = at[2], .nseg = t->ext[0], .seg_stride = t->stride[0],
-		.seg_step = t->rank > 1 ? t->stride[1] : 0,
+		.seg = at[2], .nseg = t->ext[0] / LUT_ROW, .seg_step = t->stride[0],
 	};
 
 	if (i->imm[HB_IMM_lut_kind] == 0) {

@@ -16,6 +16,8 @@ hb_mult_of(double ratio, hb_mult *out)
 		m = 0x1p30;
 		e++;
 	}
+	if (e > 24)
+		return false;
 	out->m = (int32_t)m;
 	out->e = e;
 	return true;
