@@ -8,16 +8,18 @@ HBCC_SHARED ?= ../shared
 export HBCC_SHARED
 
 PKGS := libprotobuf-c zlib yaml-0.1 jansson
-IMAGE_PKGS := $(foreach p,libjpeg libpng,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
+# Asked of pkg-config once, at first use: by then `deps` may have installed them.
+once = $(eval $(1) := $(2))$(2)
+IMAGE_PKGS = $(call once,IMAGE_PKGS,$(foreach p,libjpeg libpng,$(shell pkg-config --exists $(p) && echo $(p))))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) $(IMAGE_PKGS)))
+LIBS = $(call once,LIBS,$(shell pkg-config --libs $(PKGS) $(IMAGE_PKGS)) -lm -lpthread)
 DEBIAN := gcc make pkg-config libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libyaml-dev libjansson-dev \
 	libjpeg62-turbo-dev libpng-dev libcmocka-dev clang mandoc
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-prototypes
 # Floating point means the same on every path (DESIGN, law 3): no contraction, no reassociation.
-FIXED := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fno-trapping-math -MMD -MP -I. -I$(BUILD)/gen $(WARN)
-FIXED += $(if $(filter libjpeg,$(IMAGE_PKGS)),-DHB_HAVE_JPEG) $(if $(filter libpng,$(IMAGE_PKGS)),-DHB_HAVE_PNG)
-FIXED += $(shell pkg-config --cflags $(PKGS) $(IMAGE_PKGS) 2>/dev/null)
-LIBS := $(shell pkg-config --libs $(PKGS) $(IMAGE_PKGS) 2>/dev/null) -lm -lpthread
+FIXED = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fno-trapping-math -MMD -MP -I. -I$(BUILD)/gen $(WARN) \
+	$(if $(filter libjpeg,$(IMAGE_PKGS)),-DHB_HAVE_JPEG) $(if $(filter libpng,$(IMAGE_PKGS)),-DHB_HAVE_PNG) $(PKG_CFLAGS)
 # Assertions are for check and sanitize; the default build is without.
 NDEBUG ?= -DNDEBUG
 
@@ -116,6 +118,9 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TESTS:=.d)
+
+# `make deps demo` installs before it builds.
+$(if $(filter deps,$(MAKECMDGOALS)),$(eval .NOTPARALLEL:))
 
 .PHONY: all check check-shared check-long sanitize fuzz coverage bench accept demo deps install uninstall clean
 .DELETE_ON_ERROR:
