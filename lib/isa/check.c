@@ -8,7 +8,9 @@
 #define NUMBERS (NARROW | HB_BIT(HB_I32))
 #define SUMS (NUMBERS | HB_BIT(HB_I64))
 
-#define STEP_MAX 65535			/* strides, dilations, pads, window sizes */
+#define STEP_MAX 65535			/* strides, dilations, pads */
+#define SIDE_MAX (1 << 24)		/* of a window */
+#define LUT_ROW 68			/* first input, shift, fraction bits, 65 values */
 
 static bool
 is(const hb_view *v, uint32_t types)
@@ -50,30 +52,6 @@ dense(const hb_view *v)
 	return true;
 }
 
-static bool
-clamps(int32_t qmin, int32_t qmax, const hb_view *out)
-{
-	switch (out->dtype) {
-	case HB_I8:
-		return qmin >= INT8_MIN && qmax <= INT8_MAX && qmin <= qmax;
-	case HB_I16:
-		return qmin >= INT16_MIN && qmax <= INT16_MAX && qmin <= qmax;
-	case HB_U8:
-		return qmin >= 0 && qmax <= UINT8_MAX && qmin <= qmax;
-	case HB_BOOL:
-		return qmin >= 0 && qmax <= 1 && qmin <= qmax;
-	default:
-		return qmin <= qmax;
-	}
-}
-
-/* The exponent of a 31-bit multiplier: m * 2^(e - 31) in [2^-40, 2^24). */
-static bool
-multiplier(int32_t m, int32_t e)
-{
-	return m >= 0 && in_range(e, -39, 24);
-}
-
 /* Windows over a's first two dimensions; taps outside a are padding, on every side, so any
  * relation of extents is safe as long as positions are int32. */
 static const char *
@@ -86,8 +64,8 @@ window(const hb_view *out, const hb_view *a, int64_t kh, int64_t kw, int32_t sh,
 		return "a dilation is outside 1..65535";
 	if (!in_range(pt, 0, STEP_MAX) || !in_range(pl, 0, STEP_MAX))
 		return "a pad is outside 0..65535";
-	if (kh < 1 || kw < 1 || kh > STEP_MAX || kw > STEP_MAX)
-		return "a window's side is outside 1..65535";
+	if (kh < 1 || kw < 1 || kh > SIDE_MAX || kw > SIDE_MAX)
+		return "a window's side is outside 1..2^24";
 	if (a->ext[0] > INT32_MAX || a->ext[1] > INT32_MAX)
 		return "an image has more than 2^31 - 1 rows or columns";
 	if (((int64_t)out->ext[0] - 1) * sh + (kh - 1) * dh > INT32_MAX ||
@@ -121,11 +99,7 @@ check_copy(const hb_insn *i)
 static const char *
 check_fill(const hb_insn *i)
 {
-	const hb_view *out = &i->v[0];
-	int32_t x = i->imm[HB_IMM_fill_value];
-	if (!is(out, SUMS))
-		return "fill writes no integers";
-	return clamps(x, x, out) ? NULL : "fill's value does not fit its type";
+	return is(&i->v[0], SUMS | HB_BIT(HB_F32)) ? NULL : "fill's type is none of its own";
 }
 
 static const char *
@@ -147,10 +121,9 @@ check_conv(const hb_insn *i)
 	if (rec->ext[0] != oc || rec->ext[1] != 4 || rec->stride[1] != 4 || rec->stride[0] % 4 || rec->base % 4 ||
 	    rec->ring_rows)
 		return "conv's records are not four int32 a channel";
-	if (!clamps(m[HB_IMM_conv_qmin], m[HB_IMM_conv_qmax], out))
-		return "conv's limits do not fit its output";
-	if (i->nv > 4 && (!same_extents(add, out) ||
-			  !is(add, HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32))))
+	if (m[HB_IMM_conv_qmin] > m[HB_IMM_conv_qmax])
+		return "conv's least value is above its largest";
+	if (i->nv > 4 && (!same_extents(add, out) || !is(add, SUMS)))
 		return "conv's addend differs from its output";
 	return window(out, a, w->ext[1], w->ext[2], m[HB_IMM_conv_sh], m[HB_IMM_conv_sw], m[HB_IMM_conv_dh],
 		      m[HB_IMM_conv_dw], m[HB_IMM_conv_pt], m[HB_IMM_conv_pl]);
@@ -170,10 +143,8 @@ check_reduce(const hb_insn *i)
 		return "reduce's types are none of its own";
 	if ((fn == HB_FN_max || fn == HB_FN_min) && out->dtype != a->dtype)
 		return "the largest or least of a window has another type";
-	if ((fn == HB_FN_sum || fn == HB_FN_sumsq) && !multiplier(m[HB_IMM_reduce_m], m[HB_IMM_reduce_e]))
-		return "reduce's multiplier is out of range";
-	if (!clamps(m[HB_IMM_reduce_qmin], m[HB_IMM_reduce_qmax], out))
-		return "reduce's limits do not fit its output";
+	if (m[HB_IMM_reduce_qmin] > m[HB_IMM_reduce_qmax])
+		return "reduce's least value is above its largest";
 	return window(out, a, m[HB_IMM_reduce_kh], m[HB_IMM_reduce_kw], m[HB_IMM_reduce_sh], m[HB_IMM_reduce_sw],
 		      1, 1, m[HB_IMM_reduce_pt], m[HB_IMM_reduce_pl]);
 }
@@ -188,9 +159,8 @@ check_ew(const hb_insn *i)
 	int32_t fn = i->imm[HB_IMM_ew_fn];
 	if (!in_range(fn, 0, HB_NFNS - 1) || !operands[fn])
 		return "ew has a function of another instruction";
-	/* the last of two or three may be the immediate number */
-	if (i->nv != operands[fn] + 1 && (operands[fn] == 1 || i->nv != operands[fn]))
-		return "ew has another number of operands than its function takes";
+	if (i->nv > operands[fn] + 1)	/* absent ones are the value */
+		return "ew has more operands than its function takes";
 	for (int k = 0; k < i->nv; k++) {
 		if (!is(&i->v[k], SUMS))
 			return "ew's types are none of its own";
@@ -199,8 +169,8 @@ check_ew(const hb_insn *i)
 	}
 	if (!in_range(i->imm[HB_IMM_ew_shift], 0, 62))
 		return "ew's shift is outside 0..62";
-	return clamps(i->imm[HB_IMM_ew_qmin], i->imm[HB_IMM_ew_qmax], &i->v[0]) ?
-		NULL : "ew's limits do not fit its output";
+	return i->imm[HB_IMM_ew_qmin] <= i->imm[HB_IMM_ew_qmax] ?
+		NULL : "ew's least value is above its largest";
 }
 
 static const char *
@@ -211,17 +181,23 @@ check_lut(const hb_insn *i)
 		return "lut's extents differ";
 	if (!is(a, BYTES | HB_BIT(HB_I16) | HB_BIT(HB_I32)) || !is(out, NUMBERS))
 		return "lut's types are none of its own";
-	if (table->rank != 1 || !dense(table) || table->base % hb_dtype_size(table->dtype))
-		return "lut's table is no row";
-	int32_t kind = i->imm[HB_IMM_lut_kind];
-	if (kind != (is(a, BYTES) ? 0 : 1))
-		return "lut's kind is not its input's";
-	if (kind == 0 && (table->ext[0] != 256 || table->dtype != out->dtype))
-		return "a byte's table is not 256 entries of the output's type";
-	if (kind == 1 && (table->ext[0] % 68 || table->dtype != HB_I32))
-		return "a table of segments is not rows of 68 int32";
-	return clamps(i->imm[HB_IMM_lut_qmin], i->imm[HB_IMM_lut_qmax], out) ?
-		NULL : "lut's limits do not fit its output";
+	if (!dense(table))
+		return "lut's table is not dense";
+	switch (i->imm[HB_IMM_lut_kind]) {
+	case 0:
+		if (!is(a, BYTES) || table->rank != 1 || table->ext[0] != 256 || !is(table, NUMBERS))
+			return "lut by entries takes bytes and 256 integers";
+		break;
+	case 1:
+		if (!is(a, HB_BIT(HB_I16) | HB_BIT(HB_I32)) || table->rank != 1 || table->ext[0] % LUT_ROW ||
+		    !is(table, HB_BIT(HB_I32)))
+			return "lut by segments takes int16 or int32 and segments of 68 int32";
+		break;
+	default:
+		return "lut has a kind outside 0..1";
+	}
+	return i->imm[HB_IMM_lut_qmin] <= i->imm[HB_IMM_lut_qmax] ?
+		NULL : "lut's least value is above its largest";
 }
 
 static const char *
@@ -238,8 +214,8 @@ check_sample(const hb_insn *i)
 		    !dense(t) || t->base % 4)
 			return "sample's tables are not two int32 a row and a column";
 	}
-	return clamps(i->imm[HB_IMM_sample_qmin], i->imm[HB_IMM_sample_qmax], out) ?
-		NULL : "sample's limits do not fit its output";
+	return i->imm[HB_IMM_sample_qmin] <= i->imm[HB_IMM_sample_qmax] ?
+		NULL : "sample's least value is above its largest";
 }
 
 static const char *
@@ -256,7 +232,7 @@ check_rows(const hb_insn *i)
 	for (int k = 2; k < i->nv; k++)
 		if (i->v[k].rank != 1 || !dense(&i->v[k]) || i->v[k].base % hb_dtype_size(i->v[k].dtype))
 			return "rows' table is no row";
-	return clamps(m[HB_IMM_rows_qmin], m[HB_IMM_rows_qmax], out) ? NULL : "rows' limits do not fit its output";
+	return m[HB_IMM_rows_qmin] <= m[HB_IMM_rows_qmax] ? NULL : "rows' least value is above its largest";
 }
 
 static const char *
@@ -320,8 +296,8 @@ hb_insn_check(const hb_insn *i)
 		const char *why = hb_view_check(&i->v[k]);
 		if (why)
 			return why;
-		if (i->v[k].dtype == HB_F32 && i->op != HB_I_copy)
-			return "only copies take float32";
+		if (i->v[k].dtype == HB_F32 && i->op != HB_I_copy && i->op != HB_I_fill)
+			return "only copy and fill take float32";
 		if (hb_insn_writes(i, k) && !hb_view_once(&i->v[k]))
 			return "an output names a byte twice";
 	}

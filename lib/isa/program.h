@@ -10,14 +10,16 @@
 typedef struct hb_place_row {
 	const char *name;
 	hb_shape shape;			/* logical, ONNX's order */
-	hb_q q;				/* dtype HB_NONE: float32 in memory, else integers of q */
+	hb_q q;				/* dtype HB_NONE: `dtype` itself in memory, else integers of q */
 	hb_dtype dtype;			/* the model's type of it: HB_F32, HB_I64, ... */
 	hb_space space;			/* HB_IN, HB_OUT, HB_HEAP */
 	uint32_t addr;
 	int order[HB_MAX_RANK];		/* logical dims from outermost to innermost in memory */
 	uint32_t stride[HB_MAX_RANK];	/* bytes, by logical dimension */
 	uint64_t bytes;			/* with padding */
-} hb_place_row;
+} hb_place_row;				/* one that no segment lists is a node's (debug): it lasts to the frame's end */
+
+hb_dtype hb_place_dtype(const hb_place_row *r);	/* of its elements in memory */
 
 typedef struct hb_segment {
 	bool cpu;
@@ -52,5 +54,9 @@ typedef struct hb_program {
 	uint8_t *par;			/* size[HB_PAR] bytes */
 	hb_meta *meta;			/* tool version, options, input hashes: sorted by key */
 } hb_program;
+
+/* Every instruction, view, wait, place and segment: HB_ERR_INPUT, reported, on the first that is
+ * wrong. Readers of a program take only what passes. */
+hb_status hb_program_check(hb_ctx *cx, const hb_program *p);
 
 #endif

@@ -18,6 +18,7 @@ typedef struct hb_sim_options {
 	bool tags;			/* a tag a byte: every read finds its own buffer's bytes */
 	uint64_t seed;			/* memory's contents at first */
 	bool raw_int;			/* outputs keep their integers */
+	uint64_t shuffle;		/* not 0: seed of a random order that queues and waits allow, instead of the stream's */
 	/* A value at a segment's border or, with a debug program, of a node; may be NULL. */
 	void (*tap)(void *arg, const char *name, const hb_val *v, const hb_q *q);
 	void *arg;
@@ -30,7 +31,8 @@ hb_status hb_sim_new(hb_ctx *cx, const hb_program *p, const hb_figures *f, const
 void hb_sim_free(hb_sim *s);
 /* in: the model's inputs (float or its integer type), logical order. out[i].data lives until the next run. */
 hb_status hb_sim_run(hb_sim *s, const hb_val *in, hb_val *out);
-void hb_sim_stats_get(const hb_sim *s, hb_sim_stats *out);
+void hb_sim_stats_get(const hb_sim *s, hb_sim_stats *out);	/* of the last run */
+const uint8_t *hb_sim_memory(const hb_sim *s, hb_space space);	/* program->size[space] bytes */
 
 /* ---- hazard check ---- */
 
