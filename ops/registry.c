@@ -52,13 +52,20 @@ attr_type_ok(hb_attr *a, hb_attr_type want)
 	return a->type == want;
 }
 
+/* Whether the node's operator set has the attribute of row r. */
+static bool
+row_holds(const hb_attr_row *r, const hb_node *n)
+{
+	return (!r->since || n->version >= r->since) && (!r->until || n->version <= r->until);
+}
+
 static hb_status
 check_attrs(hb_graph *g, hb_node *n)
 {
 	const hb_op *op = n->op;
 	for (hb_attr *a = n->attrs; a; a = a->next) {
 		const hb_attr_row *r = op->attrs;
-		while (r && r->name && strcmp(r->name, a->name))
+		while (r && r->name && (strcmp(r->name, a->name) || !row_holds(r, n)))
 			r++;
 		if (!r || !r->name)
 			return hb_fail(g->cx, n, HB_ERR_INPUT, "attribute", "has an attribute '%s' that %s does not take", a->name, n->op_type);
@@ -67,8 +74,7 @@ check_attrs(hb_graph *g, hb_node *n)
 				       a->name, attr_type_names[a->type], attr_type_names[r->type]);
 	}
 	for (const hb_attr_row *r = op->attrs; r && r->name; r++) {
-		bool at = (!r->since || n->version >= r->since) && (!r->until || n->version <= r->until);
-		if (r->required && at && !hb_attr_find(n, r->name))
+		if (r->required && row_holds(r, n) && !hb_attr_find(n, r->name))
 			return hb_fail(g->cx, n, HB_ERR_INPUT, "attribute", "attribute '%s' is missing; %s needs it", r->name, n->op_type);
 	}
 	return HB_OK;
