@@ -30,7 +30,8 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 GEN := $(BUILD)/gen/onnx.pb-c.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-TESTS := $(TEST_SRC:%.c=$(BUILD)/%) $(FUZZ_SRC:%.c=$(BUILD)/%)
+TOOLS := $(BUILD)/tests/tools/npy
+TESTS := $(TEST_SRC:%.c=$(BUILD)/%) $(FUZZ_SRC:%.c=$(BUILD)/%) $(TOOLS)
 MAN := $(wildcard man/*.1 man/*.5)
 
 all: $(BUILD)/hbcc

@@ -1,0 +1,175 @@
+#!/bin/bash
+# shared.sh BUILD short|long|compilers [OTHER_BUILD]: the laws on the real models of HBCC_SHARED.
+#   short      the small models, one level or width each where that is enough
+#   long       every model, march, level and vector width
+#   compilers  OTHER_BUILD's program gives the same bytes
+# Each check is a line when it fails; the end gives the counts.
+set -u
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=$(cd "$1" && pwd)
+MODE=$2
+HBCC=$BUILD/hbcc
+NPY=$BUILD/tests/tools/npy
+SHARED=$(cd "${HBCC_SHARED:-$TOP/../shared}" 2>/dev/null && pwd) || { echo "0 passed, 0 failed, 1 skipped"; exit 0; }
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+passed=0 failed=0 skipped=0
+
+# check NAME COMMAND...: one check; what it prints is shown only when it fails.
+check() {
+	local name=$1
+	shift
+	if "$@" > "$WORK/log" 2>&1; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAILED $name"
+		tail -n 6 "$WORK/log"
+	fi
+}
+
+skip() {
+	skipped=$((skipped + 1))
+	echo "SKIPPED $1"
+}
+
+# The samples of a model as a folder of .npy for --calib (one input each).
+samples() {
+	mkdir -p "$WORK/calib/$1"
+	for s in "$SHARED/models/$1"/sample_*; do
+		[ -d "$s" ] && ln -sf "$s/in_0.npy" "$WORK/calib/$1/$(basename "$s").npy"
+	done
+	[ -f "$SHARED/models/$1/calib.npy" ] && ln -sf "$SHARED/models/$1/calib.npy" "$WORK/calib/$1/calib.npy"
+	echo "$WORK/calib/$1"
+}
+
+# Float outputs equal the reference's.
+float_equal() {
+	local model=$1 s n
+	for s in "$SHARED/models/$model"/sample_*; do
+		[ -d "$s" ] || continue
+		local in=()
+		for n in "$s"/in_*.npy; do in+=(--input "$n"); done
+		rm -rf "$WORK/f"
+		check "$model $(basename "$s") float run" "$HBCC" run "$SHARED/models/$model/model.onnx" "${in[@]}" --output "$WORK/f"
+		for n in "$s"/out_*.npy; do
+			check "$model $(basename "$s") float $(basename "$n")" "$NPY" diff "$WORK/f/$(basename "$n")" "$n" 1e-4 1e-3
+		done
+	done
+}
+
+json_number() {	# FILE KEY: the first number behind "KEY":
+	sed -n "s/.*\"$2\": *\([0-9.]*\).*/\1/p" "$1" | head -n 1
+}
+
+# bits NAME MODEL MARCH LEVEL INPUT CALIB...: simulator against fixed-point graph, hazards, bytes.
+bits() {
+	local name=$1 model=$2 march=$3 level=$4 input=$5
+	shift 5
+	local tag="$name $march O$level" d=$WORK/bits
+	rm -rf "$d"
+	mkdir "$d"
+	check "$tag compile" "$HBCC" compile "$model" --march "$march" -O "$level" "$@" -o "$d/m.hbm"
+	check "$tag hbir" "$HBCC" compile "$model" --march "$march" -O "$level" "$@" --emit hbir -o "$d/m.hbir.onnx"
+	check "$tag run fixed" "$HBCC" run "$d/m.hbir.onnx" --input "$input" --raw-int --output "$d/a"
+	check "$tag run .hbm" "$HBCC" run "$d/m.hbm" --input "$input" --raw-int --check-hazards --stats "$d/stats.json" --output "$d/b"
+	for o in "$d"/a/out_*.npy; do
+		check "$tag equal $(basename "$o")" "$NPY" diff "$d/b/$(basename "$o")" "$o"
+	done
+	"$HBCC" perf "$d/m.hbm" --format json > "$d/perf.json" 2>/dev/null
+	check "$tag loaded bytes" test "$(json_number "$d/perf.json" 'loaded bytes per frame')" = "$(json_number "$d/stats.json" loaded)" -a -n "$(json_number "$d/stats.json" loaded)"
+	check "$tag stored bytes" test "$(json_number "$d/perf.json" 'stored bytes per frame')" = "$(json_number "$d/stats.json" stored)"
+}
+
+# The outputs of the .hbm beside float, over all samples.
+cosines() {
+	local model=$1 march=$2 min=$3 s n d=$WORK/cos
+	rm -rf "$d"
+	mkdir "$d"
+	check "$model $march compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" -o "$d/m.hbm"
+	for s in "$SHARED/models/$model"/sample_*; do
+		[ -d "$s" ] || continue
+		check "$model $march $(basename "$s")" "$HBCC" run "$d/m.hbm" --input "$s/in_0.npy" --output "$d/o"
+		for n in "$s"/out_*.npy; do
+			check "$model $march $(basename "$s") cosine $(basename "$n") >= $min" "$NPY" cosine "$d/o/$(basename "$n")" "$n" "$min"
+		done
+	done
+}
+
+# same_bytes NAME MODEL ARGS...: jobs and vector widths leave no trace.
+same_bytes() {
+	local name=$1 model=$2 d=$WORK/same width
+	shift 2
+	rm -rf "$d"
+	mkdir "$d"
+	check "$name reference" "$HBCC" compile "$model" "$@" --jobs 1 -o "$d/ref.hbm"
+	check "$name --jobs 2" "$HBCC" compile "$model" "$@" --jobs 2 -o "$d/two.hbm"
+	check "$name --jobs 2 bytes" cmp "$d/ref.hbm" "$d/two.hbm"
+	for width in scalar avx2 avx512; do
+		HBCC_ISA=$width "$HBCC" march > /dev/null 2>&1 || { skip "$name $width: not on this processor"; continue; }
+		check "$name $width" env HBCC_ISA=$width "$HBCC" compile "$model" "$@" -o "$d/w.hbm"
+		check "$name $width bytes" cmp "$d/ref.hbm" "$d/w.hbm"
+	done
+}
+
+declare -A INPUT=([light_resnet50]=1x3x224x224 [light_inception_v1]=1x3x224x224 [light_squeezenet]=1x3x224x224 [light_vgg19]=1x3x224x224)
+small="mnist-cnn superres-espcn audio-yamnet"
+large="face-rfb320 segment-prisma detect-yolox-nano"
+
+light() {	# MODEL MARCH LEVEL
+	mkdir -p "$WORK/calib/$1"
+	[ -f "$WORK/calib/$1/in.npy" ] || "$NPY" arange "${INPUT[$1]}" "$WORK/calib/$1/in.npy"
+	bits "$1" "$SHARED/light-models/$1.onnx" "$2" "$3" "$WORK/calib/$1/in.npy" --calib "$WORK/calib/$1"
+}
+
+case $MODE in
+short)
+	for m in $small; do
+		float_equal $m
+		bits $m "$SHARED/models/$m/model.onnx" bayes 1 "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
+		bits $m "$SHARED/models/$m/model.onnx" bernoulli2 0 "$SHARED/models/$m/sample_1/in_0.npy" --calib "$(samples $m)"
+	done
+	for m in face-rfb320 segment-prisma; do
+		float_equal $m
+		bits $m "$SHARED/models/$m/model.onnx" bayes 0 "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
+	done
+	cosines mnist-cnn bayes 0.999
+	cosines superres-espcn bayes 0.999
+	cosines audio-yamnet bernoulli2 0.99
+	cosines face-rfb320 bayes 0.99
+	same_bytes mnist-cnn "$SHARED/models/mnist-cnn/model.onnx" --march bayes
+	;;
+long)
+	for m in $small $large; do
+		float_equal $m
+		min=0.99
+		case $m in mnist-cnn | superres-espcn) min=0.999 ;; esac
+		for march in bernoulli2 bayes; do
+			for level in 0 1; do
+				bits $m "$SHARED/models/$m/model.onnx" $march $level "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
+			done
+			cosines $m $march $min
+			same_bytes "$m $march" "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)"
+		done
+	done
+	for march in bernoulli2 bayes; do
+		for level in 0 1; do
+			bits classify-shapes "$SHARED/models/classify-shapes/model.onnx" $march $level "$SHARED/models/classify-shapes/test.npy" --calib "$(samples classify-shapes)"
+			for m in light_squeezenet light_inception_v1 light_resnet50 light_vgg19; do
+				light $m $march $level
+			done
+		done
+	done
+	;;
+compilers)
+	for m in $small face-rfb320; do
+		for march in bernoulli2 bayes; do
+			check "$m $march" "$HBCC" compile "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)" -o "$WORK/a.hbm"
+			check "$m $march, other compiler" "$3/hbcc" compile "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)" -o "$WORK/b.hbm"
+			check "$m $march, same bytes" cmp "$WORK/a.hbm" "$WORK/b.hbm"
+		done
+	done
+	;;
+esac
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]

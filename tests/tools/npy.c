@@ -1,0 +1,162 @@
+/* npy: what the shell tests need of .npy files. Its own reader: what hbcc wrote is not read back by hbcc.
+ *
+ *   npy diff A B [ATOL RTOL]   exit 1 where an element differs (|a - b| > ATOL + RTOL * |b|; exact without)
+ *   npy cosine A B MIN         exit 1 where the cosine over all elements is below MIN; prints it
+ *   npy arange SHAPE OUT       float32 0/n, 1/n, ... (n - 1)/n in that shape: 1x3x224x224
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct array {
+	char type, shape[256];
+	int size;
+	long n;
+	uint8_t *data;
+};
+
+static int
+bad(const char *path, const char *why)
+{
+	fprintf(stderr, "npy: %s: %s\n", path, why);
+	exit(2);
+}
+
+static struct array
+load(const char *path)
+{
+	struct array a = { 0 };
+	uint8_t head[10];
+	FILE *f = fopen(path, "rb");
+	if (!f || fread(head, 1, 10, f) != 10 || memcmp(head, "\x93NUMPY\1", 7))
+		bad(path, "cannot be read as .npy version 1");
+	int len = head[8] | head[9] << 8;
+	char *text = calloc(1, (size_t)len + 1);
+	if (!text || fread(text, 1, (size_t)len, f) != (size_t)len)
+		bad(path, "is cut off");
+	char *d = strstr(text, "'descr'"), *s = strstr(text, "'shape'");
+	if (!d || !s || !strstr(text, "'fortran_order': False"))
+		bad(path, "has no descr, shape or C order");
+	d = strpbrk(d + 7, "<|>");
+	a.type = d ? d[1] : 0;
+	a.size = d ? atoi(d + 2) : 0;
+	s = strchr(s, '(');
+	char *e = s ? strchr(s, ')') : NULL;
+	if (!d || !e || *d == '>' || e - s > 250)
+		bad(path, "has a header that is not taken");
+	memcpy(a.shape, s + 1, (size_t)(e - s - 1));
+	a.n = 1;
+	for (char *p = a.shape; *p;) {
+		a.n *= strtol(p, &p, 10);
+		p += strspn(p, ", ");
+	}
+	a.data = malloc((size_t)(a.n * a.size) + 1);
+	if (!a.data || fread(a.data, (size_t)a.size, (size_t)a.n, f) != (size_t)a.n)
+		bad(path, "is cut off");
+	fclose(f);
+	free(text);
+	return a;
+}
+
+static double
+at(const struct array *a, long i)
+{
+	const uint8_t *p = a->data + i * a->size;
+	if (a->type == 'f') {
+		float v;
+		double w;
+		if (a->size == 8)
+			return memcpy(&w, p, 8), w;
+		return memcpy(&v, p, 4), v;
+	}
+	uint64_t v = 0;
+	for (int k = a->size - 1; k >= 0; k--)
+		v = v << 8 | p[k];
+	if (a->type == 'i' && a->size < 8 && v >> (8 * a->size - 1))
+		v |= ~UINT64_C(0) << (8 * a->size);
+	return a->type == 'i' ? (double)(int64_t)v : (double)v;
+}
+
+static int
+diff(const struct array *a, const struct array *b, double atol, double rtol, int exact)
+{
+	long count = 0, first = -1;
+	double worst = 0;
+	if (a->n != b->n || (exact && (a->type != b->type || a->size != b->size))) {
+		printf("type or shape differs: %c%d (%s) and %c%d (%s)\n", a->type, a->size, a->shape, b->type, b->size, b->shape);
+		return 1;
+	}
+	for (long i = 0; i < a->n; i++) {
+		double x = at(a, i), y = at(b, i);
+		int same = x == y || (isnan(x) && isnan(y));
+		if (same || (!exact && fabs(x - y) <= atol + rtol * fabs(y)))
+			continue;
+		first = count++ ? first : i;
+		worst = fmax(worst, fabs(x - y));
+	}
+	if (count)
+		printf("%ld of %ld differ, first at %ld: %.9g and %.9g, by at most %.9g\n", count, a->n, first, at(a, first), at(b, first), worst);
+	return count != 0;
+}
+
+static int
+cosine(const struct array *a, const struct array *b, double min)
+{
+	double ab = 0, aa = 0, bb = 0;
+	if (a->n != b->n)
+		return printf("shape differs\n"), 1;
+	for (long i = 0; i < a->n; i++) {
+		ab += at(a, i) * at(b, i);
+		aa += at(a, i) * at(a, i);
+		bb += at(b, i) * at(b, i);
+	}
+	double c = aa && bb ? ab / sqrt(aa) / sqrt(bb) : aa == bb;
+	printf("%.6f\n", c);
+	return !(c >= min);
+}
+
+static int
+arange(const char *shape, const char *path)
+{
+	long n = 1;
+	char dims[256] = "", head[512];
+	for (const char *p = shape; *p; p += *p == 'x') {
+		char *end;
+		long d = strtol(p, &end, 10);
+		if (end == p)
+			bad(shape, "is no shape");
+		n *= d;
+		snprintf(dims + strlen(dims), sizeof(dims) - strlen(dims), "%ld,", d);
+		p = end;
+	}
+	snprintf(head, sizeof(head), "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims);
+	int len = 118;
+	FILE *f = fopen(path, "wb");
+	if (!f)
+		bad(path, "cannot be written");
+	fprintf(f, "%cNUMPY%c%c%c%c%-*s\n", 0x93, 1, 0, len & 255, len >> 8, len - 1, head);
+	for (long i = 0; i < n; i++) {
+		float v = (float)((double)i / (double)n);
+		fwrite(&v, 4, 1, f);
+	}
+	return fclose(f) ? bad(path, "cannot be written") : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if ((argc == 4 || argc == 6) && !strcmp(argv[1], "diff")) {
+		struct array a = load(argv[2]), b = load(argv[3]);
+		return diff(&a, &b, argc > 4 ? atof(argv[4]) : 0, argc > 4 ? atof(argv[5]) : 0, argc == 4);
+	}
+	if (argc == 5 && !strcmp(argv[1], "cosine")) {
+		struct array a = load(argv[2]), b = load(argv[3]);
+		return cosine(&a, &b, atof(argv[4]));
+	}
+	if (argc == 4 && !strcmp(argv[1], "arange"))
+		return arange(argv[2], argv[3]);
+	fprintf(stderr, "usage: npy diff A B [ATOL RTOL] | cosine A B MIN | arange SHAPE OUT\n");
+	return 2;
+}
