@@ -1,0 +1,429 @@
+/* observer.c: from the values that pass to the range that quantization keeps
+ * (SEMANTICS 2). Memory does not grow with samples.
+ *
+ * Percentile, kl, mse and mix read one histogram of the magnitude. Its bin width
+ * is a power of two, the least with which the bins hold the largest value; where
+ * that grows, pairs of bins become one. So it depends on the values alone, not on
+ * their order, and adding up the histograms of parts gives that of the whole. */
+#include "lib/quant/vec.h"
+#include "lib/quant/observer.h"
+
+#include <float.h>
+#include <math.h>
+
+#define GRAIN 65536
+
+static const struct {
+	const char *name;
+	hb_observer_kind kind;
+} names[] = {
+	/* the first name of a kind is the one that is printed */
+	{ "minmax", HB_OBS_MINMAX }, { "moving", HB_OBS_MOVING }, { "percentile", HB_OBS_PERCENTILE }, { "kl", HB_OBS_KL },
+	{ "mse", HB_OBS_MSE }, { "histogram", HB_OBS_HISTOGRAM }, { "mix", HB_OBS_MIX }, { "fixed", HB_OBS_FIXED },
+	{ "max", HB_OBS_MINMAX }, { "min_max", HB_OBS_MINMAX }, { "moving_average", HB_OBS_MOVING },
+};
+
+bool
+hb_observer_kind_of(const char *name, hb_observer_kind *out)
+{
+	for (size_t i = 0; i < HB_LEN(names); i++)
+		if (!strcmp(names[i].name, name)) {
+			*out = names[i].kind;
+			return true;
+		}
+	return false;
+}
+
+const char *
+hb_observer_name(hb_observer_kind k)
+{
+	for (size_t i = 0; i < HB_LEN(names); i++)
+		if (names[i].kind == k)
+			return names[i].name;
+	return "";
+}
+
+static bool
+has_histogram(hb_observer_kind k)
+{
+	return k == HB_OBS_PERCENTILE || k == HB_OBS_KL || k == HB_OBS_MSE || k == HB_OBS_MIX;
+}
+
+hb_observer *
+hb_observer_new(hb_arena *a, const hb_observer_cfg *cfg, hb_dtype dt)
+{
+	hb_observer *o = HB_NEW(a, hb_observer);
+
+	if (!o)
+		return NULL;
+	o->cfg = *cfg;
+	o->dtype = dt;
+	if (!(o->cfg.percentile > 0 && o->cfg.percentile <= 1))
+		o->cfg.percentile = 0.9999;
+	if (!(o->cfg.averaging_constant > 0 && o->cfg.averaging_constant <= 1))
+		o->cfg.averaging_constant = 0.01;
+	if (has_histogram(cfg->kind)) {
+		o->bins = HB_NEW_N(a, uint64_t, HB_MAG_BINS);
+		if (!o->bins)
+			return NULL;
+	}
+	if (cfg->kind == HB_OBS_HISTOGRAM && !hb_torch_hist_new(a, o))
+		return NULL;
+	return o;
+}
+
+/* ---- one pass: least, greatest, how many are finite ---- */
+
+typedef struct extent {
+	float min, max;
+	int64_t finite;
+} extent;
+
+#define LANES 16
+
+/* min and max have no order that matters, so lanes may run side by side */
+HB_VEC_BODY(extent, (const float *restrict x, int64_t n, extent *e), {
+	float lo[LANES];
+	float hi[LANES];
+	int32_t bad[LANES];
+	int64_t i = 0;
+	for (int k = 0; k < LANES; k++) {
+		lo[k] = FLT_MAX;
+		hi[k] = -FLT_MAX;
+		bad[k] = 0;
+	}
+	for (; i + LANES <= n; i += LANES)
+		for (int k = 0; k < LANES; k++) {
+			float v = x[i + k];
+			int32_t out = !(v >= -FLT_MAX && v <= FLT_MAX);
+			bad[k] += out;
+			lo[k] = !out && v < lo[k] ? v : lo[k];
+			hi[k] = !out && v > hi[k] ? v : hi[k];
+		}
+	for (; i < n; i++) {
+		int32_t out = !(x[i] >= -FLT_MAX && x[i] <= FLT_MAX);
+		bad[0] += out;
+		lo[0] = !out && x[i] < lo[0] ? x[i] : lo[0];
+		hi[0] = !out && x[i] > hi[0] ? x[i] : hi[0];
+	}
+	e->min = FLT_MAX;
+	e->max = -FLT_MAX;
+	e->finite = n;
+	for (int k = 0; k < LANES; k++) {
+		e->min = lo[k] < e->min ? lo[k] : e->min;
+		e->max = hi[k] > e->max ? hi[k] : e->max;
+		e->finite -= bad[k];
+	}
+})
+
+typedef struct pass {
+	hb_isa isa;
+	const float *x;
+	extent *parts;			/* one a piece, or NULL */
+	float inv;			/* 1 / bin width */
+	uint64_t *bins;
+} pass;
+
+static void
+extent_some(void *arg, int64_t b, int64_t e, int worker)
+{
+	const pass *p = arg;
+
+	(void)worker;
+	HB_VEC_CALL(p->isa, extent, (p->x + b, e - b, &p->parts[b / GRAIN % HB_EXTENT_PARTS]));
+}
+
+/* In blocks of as many pieces as there are parts. */
+static extent
+extent_of(hb_ctx *cx, const float *x, int64_t n)
+{
+	extent all = { FLT_MAX, -FLT_MAX, 0 }, parts[HB_EXTENT_PARTS];
+	const int64_t block = (int64_t)GRAIN * HB_EXTENT_PARTS;
+
+	for (int64_t at = 0; at < n; at += block) {
+		int64_t m = HB_MIN(block, n - at);
+		pass p = { .isa = cx->isa, .x = x + at, .parts = parts };
+
+		hb_parallel(cx, m, GRAIN, extent_some, &p);
+		/* on the caller alone the pieces may come as one */
+		for (int64_t k = 0; k < (m <= GRAIN ? 1 : hb_ceil_div(m, GRAIN)); k++) {
+			all.min = HB_MIN(all.min, parts[k].min);
+			all.max = HB_MAX(all.max, parts[k].max);
+			all.finite += parts[k].finite;
+		}
+	}
+	return all;
+}
+
+/* ---- the histogram of the magnitude ---- */
+
+/* Exponent of the least bin width with which all bins together pass `absmax`. */
+static int
+width_exponent(float absmax)
+{
+	int e;
+
+	frexpf(absmax, &e);		/* absmax < 2^e */
+	return HB_MAX(e, -100) - HB_MAG_BITS;
+}
+
+static void
+hist_grow(hb_observer *o, int exponent)
+{
+	if (!o->any_bins) {
+		o->exponent = exponent;
+		o->any_bins = true;
+		return;
+	}
+	int by = exponent - o->exponent;
+	if (by <= 0)
+		return;
+	o->exponent = exponent;
+	by = HB_MIN(by, HB_MAG_BITS);
+	for (int i = 1; i < HB_MAG_BINS; i++) {
+		uint64_t n = o->bins[i];
+
+		o->bins[i] = 0;
+		o->bins[i >> by] += n;
+	}
+}
+
+static void
+hist_some(void *arg, int64_t b, int64_t e, int worker)
+{
+	const pass *p = arg;
+	uint32_t bins[HB_MAG_BINS] = { 0 };
+
+	(void)worker;
+	for (int64_t i = b; i < e; i++) {
+		float v = fabsf(p->x[i]);
+
+		if (v <= FLT_MAX)
+			bins[(int32_t)(v * p->inv)]++;
+	}
+	for (int i = 0; i < HB_MAG_BINS; i++)
+		if (bins[i])
+			__atomic_fetch_add(&p->bins[i], bins[i], __ATOMIC_RELAXED);
+}
+
+static void
+hist_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n, float absmax)
+{
+	hist_grow(o, width_exponent(absmax));
+
+	pass p = { .isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins };
+
+	for (int64_t at = 0; at < n; at += INT32_MAX) {	/* a piece's counts have 32 bits */
+		p.x = x + at;
+		hb_parallel(cx, HB_MIN(INT32_MAX, n - at), 4 * GRAIN, hist_some, &p);
+	}
+}
+
+void
+hb_observer_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n)
+{
+	extent e = extent_of(cx, x, n);
+	double c = o->cfg.averaging_constant;
+
+	o->nonfinite += n - e.finite;
+	if (!e.finite)
+		return;
+	if (!o->count) {
+		o->min = o->avg_min = e.min;
+		o->max = o->avg_max = e.max;
+	} else {
+		o->min = HB_MIN(o->min, e.min);
+		o->max = HB_MAX(o->max, e.max);
+		o->avg_min += (float)(c * ((double)e.min - o->avg_min));
+		o->avg_max += (float)(c * ((double)e.max - o->avg_max));
+	}
+	o->count += e.finite;
+	if (o->bins)
+		hist_add(cx, o, x, n, HB_MAX(fabsf(e.min), fabsf(e.max)));
+	if (o->cfg.kind == HB_OBS_HISTOGRAM)
+		hb_torch_hist_add(o, x, n, e.min, e.max);
+}
+
+/* ---- choosing ---- */
+
+static double
+bin_width(const hb_observer *o)
+{
+	return ldexp(1, o->exponent);
+}
+
+/* The magnitude that share p of all values does not pass. */
+static double
+percentile_of(const hb_observer *o, double p)
+{
+	double want = p * (double)o->count, seen = 0;
+
+	for (int i = 0; i < HB_MAG_BINS; i++) {
+		double n = (double)o->bins[i];
+
+		if (n > 0 && seen + n >= want)
+			return (i + HB_MAX(0, (want - seen) / n)) * bin_width(o);
+		seen += n;
+	}
+	return HB_MAG_BINS * bin_width(o);
+}
+
+/* Expected squared error of quantizing the histogram with clip t: inside a bin values are even. Where a bin is
+ * a small part of a step, its centre's own rounding error counts; else a step's mean, s^2 / 12. */
+static double
+squared_error(const hb_observer *o, double t)
+{
+	double w = bin_width(o), s = t / (((double)hb_qmax(o->dtype) - hb_qmin(o->dtype)) / 2), top = hb_qmax(o->dtype), sum = 0;
+	bool fine = s >= 8 * w;
+
+	for (int i = 0; i < HB_MAG_BINS; i++) {
+		if (!o->bins[i])
+			continue;
+
+		double x = (i + 0.5) * w, q = rint(x / s), d = x - HB_MIN(q, top) * s;
+
+		sum += (double)o->bins[i] * (q > top || fine ? d * d + w * w / 12 : s * s / 12);
+	}
+	return sum;
+}
+
+static double
+mse_of(const hb_observer *o, double absmax)
+{
+	double best = absmax, least = squared_error(o, absmax), step = absmax / 100;
+
+	for (int i = 1; i < 100; i++) {
+		double e = squared_error(o, i * step);
+
+		if (e < least) {
+			least = e;
+			best = i * step;
+		}
+	}
+	double centre = best;
+	for (int i = -9; i <= 9; i++) {
+		double t = centre + i * step / 10, e = t > 0 && t <= absmax ? squared_error(o, t) : HUGE_VAL;
+
+		if (e < least) {
+			least = e;
+			best = t;
+		}
+	}
+	return best;
+}
+
+/* Entropy as TensorRT defines it: the clip after bin i whose distribution, with what is beyond in its last
+ * bin, differs least from itself at 128 levels. */
+#define KL_BINS 2048
+#define KL_LEVELS 128
+
+static double
+divergence(const double *h, const double *mass, const double *plogp, int n)
+{
+	double outside = mass[KL_BINS] - mass[n], last = h[n - 1] + outside, total = mass[KL_BINS], inside = mass[n], sum;
+
+	if (inside <= 0)
+		return HUGE_VAL;
+	/* sum p log p - sum p log q, p and q not yet divided by their sums */
+	sum = plogp[n - 1] + (last > 0 ? last * log(last) : 0);
+	for (int l = 0; l < KL_LEVELS; l++) {
+		int from = (int)((int64_t)l * n / KL_LEVELS), to = (int)((int64_t)(l + 1) * n / KL_LEVELS), filled = 0;
+		double m = mass[to] - mass[from], p = m;
+
+		for (int i = from; i < to; i++)
+			filled += h[i] > 0;
+		if (to == n) {
+			filled += h[n - 1] <= 0 && last > 0;
+			p += outside;
+		}
+		if (p <= 0)
+			continue;
+		/* an empty level that only outliers fill: a small mass, as smoothing gives it */
+		sum -= p * log(HB_MAX(m, 1e-4) / filled);
+	}
+	return sum / total - log(total) + log(inside);
+}
+
+static double
+kl_of(const hb_observer *o, double absmax)
+{
+	double h[KL_BINS] = { 0 }, mass[KL_BINS + 1] = { 0 }, plogp[KL_BINS + 1] = { 0 }, least = HUGE_VAL;
+	double w = bin_width(o), coarse = absmax / KL_BINS;
+	int best = KL_BINS;
+
+	if (o->dtype != HB_I8)
+		return absmax;
+	for (int i = 0; i < HB_MAG_BINS; i++)
+		h[(int)HB_MIN((i + 0.5) * w / coarse, KL_BINS - 1)] += (double)o->bins[i];
+	for (int i = 0; i < KL_BINS; i++) {
+		mass[i + 1] = mass[i] + h[i];
+		plogp[i + 1] = plogp[i] + (h[i] > 0 ? h[i] * log(h[i]) : 0);
+	}
+	for (int n = KL_LEVELS; n <= KL_BINS; n++) {
+		double d = divergence(h, mass, plogp, n);
+
+		if (d < least) {
+			least = d;
+			best = n;
+		}
+	}
+	return HB_MIN(absmax, (best + 0.5) * coarse);
+}
+
+static double
+mix_of(const hb_observer *o, double absmax)
+{
+	double t[4] = { absmax, HB_MIN(absmax, percentile_of(o, o->cfg.percentile)), kl_of(o, absmax), mse_of(o, absmax) };
+	double best = absmax, least = HUGE_VAL;
+
+	for (size_t i = 0; i < HB_LEN(t); i++) {
+		double e = t[i] > 0 ? squared_error(o, t[i]) : HUGE_VAL;
+
+		if (e < least) {
+			least = e;
+			best = t[i];
+		}
+	}
+	return best;
+}
+
+void
+hb_observer_range(const hb_observer *o, hb_range *out)
+{
+	double absmax = HB_MAX(fabs((double)o->min), fabs((double)o->max)), t = absmax;
+
+	if (absmax > 0)
+		switch (o->cfg.kind) {
+		case HB_OBS_MOVING:
+			t = HB_MAX(fabs((double)o->avg_min), fabs((double)o->avg_max));
+			break;
+		case HB_OBS_PERCENTILE:
+			t = HB_MIN(absmax, percentile_of(o, o->cfg.percentile));
+			break;
+		case HB_OBS_KL:
+			t = kl_of(o, absmax);
+			break;
+		case HB_OBS_MSE:
+			t = mse_of(o, absmax);
+			break;
+		case HB_OBS_MIX:
+			t = mix_of(o, absmax);
+			break;
+		case HB_OBS_HISTOGRAM:
+			t = hb_torch_hist_absmax(o);
+			break;
+		default:
+			break;
+		}
+	if (o->cfg.kind == HB_OBS_FIXED)
+		t = o->cfg.fixed_scale * (((double)hb_qmax(o->dtype) - hb_qmin(o->dtype)) / 2);
+	*out = (hb_range){ .min = o->min, .max = o->max, .absmax = (float)t, .nonfinite = o->nonfinite };
+	if (o->bins && o->count && t < absmax) {
+		double beyond = 0;
+
+		for (int i = 0; i < HB_MAG_BINS; i++)
+			if ((i + 0.5) * bin_width(o) > t)
+				beyond += (double)o->bins[i];
+		out->clipped = beyond / (double)o->count;
+	}
+}

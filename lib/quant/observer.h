@@ -1,0 +1,32 @@
+/* observer.h: what an observer holds, shared by observer.c and torch_hist.c. */
+#ifndef HB_QUANT_OBSERVER_H
+#define HB_QUANT_OBSERVER_H
+
+#include "lib/quant/quant.h"
+
+#define HB_MAG_BITS 13
+#define HB_MAG_BINS (1 << HB_MAG_BITS)
+#define HB_EXTENT_PARTS 256
+#define HB_TORCH_BINS 2048
+
+struct hb_observer {
+	hb_observer_cfg cfg;
+	hb_dtype dtype;
+	float min, max;			/* of all finite values; 0 before the first */
+	float avg_min, avg_max;		/* moving */
+	int64_t count, nonfinite;
+	uint64_t *bins;			/* HB_MAG_BINS of the magnitude, or NULL */
+	int exponent;			/* a bin is 2^exponent wide */
+	bool any_bins;
+	double *torch_bins;		/* HB_TORCH_BINS between torch_min and torch_max, or NULL */
+	double *torch_next;		/* the same, while they grow */
+	float torch_min, torch_max;
+	bool any_torch;
+};
+
+/* torch's HistogramObserver (torch/ao/quantization/observer.py). */
+bool hb_torch_hist_new(hb_arena *a, hb_observer *o);
+void hb_torch_hist_add(hb_observer *o, const float *x, int64_t n, float min, float max);
+double hb_torch_hist_absmax(const hb_observer *o);
+
+#endif
