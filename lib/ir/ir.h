@@ -117,6 +117,7 @@ struct hb_tensor {
 	bool is_splat;
 	uint64_t splat;			/* the element's bytes, lowest first */
 
+	hb_tensor *outer;		/* in a body: the tensor of the graph around it that this one stands for */
 	const char *const *dim_names;	/* symbolic names of a graph input's dims, or NULL entries */
 	void *user;			/* belongs to the pass that runs */
 	hb_tensor *next;		/* all tensors of the graph */
@@ -213,6 +214,8 @@ struct hb_graph {
 	int next_node, next_tensor, next_group;
 	bool uncalibrated;		/* ranges are not from samples */
 	hb_graph *outer;		/* of a body: the graph around it */
+	hb_tensor **captured;		/* of a body: its tensors that have ->outer; the node with the body reads those */
+	size_t ncaptured, cap_captured;
 };
 
 hb_graph *hb_graph_new(hb_ctx *cx);	/* NULL without memory; arena of its own */
