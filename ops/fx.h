@@ -6,6 +6,8 @@
  * M, e: multiplier of SEMANTICS 5. rec: int32 [channels][4] = bias, M, Ma,
  * (e + 64) | (ea + 64) << 8, where Ma, ea bring the added tensor to the accumulator.
  *
+ * A weight tensor W has q: int8, one scale per output channel on the axis of that dimension.
+ *
  *   Conv           X, W i8 [O,C/g,kh,kw], rec [, A]   strides pads dilations group qmin qmax     (rank 3: one spatial dim)
  *   Linear         X [..,K], W i8 [O,K], rec [, A]    qmin qmax                                   Y [..,O]
  *   ConvTranspose  X, W i8 [C,O/g,kh,kw], rec         strides pads dilations output_padding group qmin qmax

@@ -1,0 +1,268 @@
+/* qdq: takes the calibrated float graph and the fixed-point graph made of it;
+ * leaves a new float graph with a QuantizeLinear/DequantizeLinear pair on each
+ * quantized edge and weights as the fixed-point graph's integers. A pair's result
+ * has the edge's name; what goes into it is NAME_float (a model input keeps its
+ * name, its pair's result is NAME_dequantized). */
+#include "lib/pass/pass.h"
+
+typedef struct qdq {
+	hb_graph *g, *fixed, *to;
+	hb_map *now;			/* name in g to the tensor of `to` that readers read */
+} qdq;
+
+static hb_tensor *
+named(qdq *c, const char *name, const char *suffix, hb_dtype dt, const hb_shape *s)
+{
+	char *full = hb_arena_printf(c->to->arena, "%s%s", name, suffix);
+	return full ? hb_tensor_new(c->to, full, dt, s) : NULL;
+}
+
+static bool
+set_params(qdq *c, hb_node *n, const hb_q *q)
+{
+	static const int32_t zero;
+	hb_shape s = { .rank = q->nscales > 1, .dim = { q->nscales } };
+	hb_tensor *scale = named(c, n->name, "_scale", HB_F32, &s), *zp = named(c, n->name, "_zero_point", q->dtype, &s);
+	if (!scale || !zp)
+		return false;
+	scale->is_const = zp->is_const = true;
+	scale->data = hb_arena_dup(c->to->arena, q->nscales > 1 ? q->scales : &q->scale, sizeof(float) * (size_t)hb_shape_elems(&s));
+	zp->data = q->nscales > 1 ? hb_arena_alloc(c->to->arena, (size_t)hb_tensor_bytes(zp)) : hb_arena_dup(c->to->arena, &zero, sizeof(zero));
+	hb_node_set_in(c->to, n, 1, scale);
+	hb_node_set_in(c->to, n, 2, zp);
+	return scale->data && zp->data && (q->nscales <= 1 || hb_attr_set_i(c->to, n, "axis", q->axis));
+}
+
+static hb_node *
+pair_half(qdq *c, const char *op, hb_tensor *in, hb_tensor *out, const hb_q *q)
+{
+	hb_node *n = in && out ? hb_node_new(c->to, NULL, out->name, "", op, q->dtype == HB_I16 ? 21 : 13, 3, 1) : NULL;
+	if (!n)
+		return NULL;
+	hb_node_set_in(c->to, n, 0, in);
+	hb_node_set_out(n, 0, out);
+	return set_params(c, n, q) && hb_op_infer(c->to, n) == HB_OK ? n : NULL;
+}
+
+/* Whether the edge can be said by a pair. */
+static bool
+has_pair(const hb_tensor *t)
+{
+	return (t->q.dtype == HB_I8 || t->q.dtype == HB_I16) && t->q.nscales == 1 && t->dtype == HB_F32;
+}
+
+/* The value of t of g: readers read the pair's result where t has one. `made` is what yields it. */
+static hb_status
+add_pair(qdq *c, hb_tensor *t, hb_tensor *made)
+{
+	hb_tensor *q = named(c, t->name, "_quantized", t->q.dtype, &t->shape);
+	hb_tensor *dq = named(c, t->name, t->is_input ? "_dequantized" : "", HB_F32, &t->shape);
+	if (!pair_half(c, "QuantizeLinear", made, q, &t->q) || !pair_half(c, "DequantizeLinear", q, dq, &t->q) ||
+	    !hb_map_put(c->now, t->name, dq))
+		return hb_nomem(c->g->cx, t->name);
+	dq->q = t->q;
+	return HB_OK;
+}
+
+/* A constant operand as integers behind a DequantizeLinear. */
+static hb_status
+add_const_ints(qdq *c, const char *name, const hb_shape *shape, const void *ints, const hb_q *q, hb_tensor **out)
+{
+	hb_tensor *w = named(c, name, "_quantized", q->dtype, shape);
+	hb_tensor *dq = named(c, name, "", HB_F32, shape);
+	if (!w || !dq)
+		return HB_ERR_NOMEM;
+	w->is_const = true;
+	w->data = ints;
+	if (!pair_half(c, "DequantizeLinear", w, dq, q))
+		return hb_nomem(c->g->cx, name);
+	*out = dq;
+	return HB_OK;
+}
+
+static hb_status
+data_const(qdq *c, hb_tensor *t, hb_tensor **out)
+{
+	int64_t n = hb_tensor_elems(t);
+	const float *v = hb_tensor_data(c->g, t);
+	void *ints = v ? hb_arena_alloc(c->to->arena, (size_t)n * hb_dtype_size(t->q.dtype)) : NULL;
+	if (!ints)
+		return HB_ERR_NOMEM;
+	hb_quantize_n(c->g->cx, v, t->q.scale, t->q.dtype, HB_HALF_EVEN, ints, n);
+	HB_TRY(add_const_ints(c, t->name, &t->shape, ints, &t->q, out));
+	return hb_map_put(c->now, t->name, *out) ? HB_OK : hb_nomem(c->g->cx, t->name);
+}
+
+/* The fixed-point node that does root's work. */
+static hb_node *
+fixed_of(qdq *c, const hb_node *root)
+{
+	const hb_tensor *t = hb_group_out(root);
+	char *q = hb_arena_printf(c->to->arena, "%s_quantized", t->name);
+	hb_tensor *f = q ? hb_tensor_find(c->fixed, q) : NULL;
+	if (!f || !f->producer || strcmp(f->producer->domain, "hbcc"))
+		f = hb_tensor_find(c->fixed, t->name);
+	return f ? f->producer : NULL;
+}
+
+/* Weights of root as the integers that the fixed-point graph has, in root's own order. */
+static hb_status
+weights(qdq *c, hb_node *root, hb_tensor **out)
+{
+	hb_tensor *w = root->in[1];
+	hb_node *f = fixed_of(c, root);
+	hb_tensor *wf = f && f->nin > 1 ? f->in[1] : NULL;
+	*out = NULL;
+	if (!wf || !wf->is_const || wf->dtype != HB_I8 || wf->q.dtype != HB_I8 || hb_tensor_elems(wf) != hb_tensor_elems(w))
+		return HB_OK;
+	bool gemm = !strcmp(root->op_type, "Gemm"), conv_transpose = !strcmp(root->op_type, "ConvTranspose");
+	if (conv_transpose && hb_attr_i(root, "group", 1) != 1)
+		return HB_OK;		/* a scale per channel of each group is no axis */
+	bool flip = !strcmp(root->op_type, "MatMul") || (gemm && !hb_attr_i(root, "transB", 0));
+	hb_q q = wf->q;
+	float alpha = gemm ? hb_attr_f(root, "alpha", 1) : 1;
+	if (alpha != 1)
+		return HB_OK;
+	q.axis = flip || conv_transpose;
+	const int8_t *v = hb_tensor_data(c->fixed, wf);
+	if (!v)
+		return HB_ERR_NOMEM;
+	if (flip) {
+		int64_t rows = w->shape.dim[0], cols = w->shape.dim[1];
+		int8_t *p = hb_arena_alloc(c->to->arena, (size_t)(rows * cols));
+		if (!p)
+			return hb_nomem(c->g->cx, w->name);
+		for (int64_t i = 0; i < rows; i++)
+			for (int64_t j = 0; j < cols; j++)
+				p[i * cols + j] = v[j * rows + i];
+		v = p;
+	}
+	return add_const_ints(c, w->name, &w->shape, v, &q, out);
+}
+
+static bool
+is_root_with_weights(const hb_node *n)
+{
+	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (!strcmp(n->op_type, ops[i]))
+			return n->on == HB_ON_BPU && n->in[1]->is_const;
+	}
+	return false;
+}
+
+static hb_status
+operand(qdq *c, hb_node *n, int i, hb_tensor **out)
+{
+	hb_tensor *t = n->in[i];
+	*out = NULL;
+	if (!t)
+		return HB_OK;
+	if (i == 1 && is_root_with_weights(n)) {
+		HB_TRY(weights(c, n, out));
+		if (*out)
+			return HB_OK;
+	}
+	*out = hb_map_get(c->now, t->name);
+	if (*out)
+		return HB_OK;
+	if (t->is_const && has_pair(t) && n->on == HB_ON_BPU && hb_const_is_data(n, i))
+		return data_const(c, t, out);
+	*out = hb_tensor_clone(c->g, t, c->to);
+	return *out && hb_map_put(c->now, t->name, *out) ? HB_OK : hb_nomem(c->g->cx, t->name);
+}
+
+static hb_status
+copy_node(qdq *c, hb_node *n)
+{
+	hb_tensor **in = HB_NEW_N(c->to->arena, hb_tensor *, n->nin);
+	if (!in)
+		return hb_nomem(c->g->cx, n->name);
+	for (int i = 0; i < n->nin; i++)
+		HB_TRY(operand(c, n, i, &in[i]));
+	hb_node *k = hb_node_clone(n, c->to);
+	if (!k)
+		return HB_ERR_NOMEM;
+	k->sources = n->sources;
+	k->last_source = n->last_source;
+	for (int i = 0; i < n->nin; i++)
+		hb_node_set_in(c->to, k, i, in[i]);
+	for (int i = 0; i < n->nout; i++) {
+		hb_tensor *t = n->out[i];
+		if (!t)
+			continue;
+		bool pair = has_pair(t);
+		hb_tensor *made = named(c, t->name, pair ? "_float" : "", t->dtype, &t->shape);
+		if (!made)
+			return HB_ERR_NOMEM;
+		hb_node_set_out(k, i, made);
+		if (!hb_map_put(c->now, t->name, made))
+			return hb_nomem(c->g->cx, t->name);
+		if (pair)
+			HB_TRY(add_pair(c, t, made));
+	}
+	return HB_OK;
+}
+
+static hb_status
+add_output(qdq *c, hb_tensor *t)
+{
+	hb_graph *to = c->to;
+	if (t->is_output)
+		return HB_OK;
+	if (!HB_GROW(to->arena, &to->outputs, &to->cap_outputs, to->noutputs + 1))
+		return hb_nomem(to->cx, t->name);
+	to->outputs[to->noutputs++] = t;
+	t->is_output = true;
+	return HB_OK;
+}
+
+static hb_status
+build(qdq *c, bool all_outputs)
+{
+	hb_graph *g = c->g, *to = c->to;
+	to->name = g->name;
+	to->meta = g->meta;
+	to->producer = g->producer;
+	to->producer_version = g->producer_version;
+	to->uncalibrated = g->uncalibrated;
+	for (size_t i = 0; i < g->ninputs; i++) {
+		hb_tensor *t = hb_tensor_clone(g, g->inputs[i], to);
+		if (!t || !HB_GROW(to->arena, &to->inputs, &to->cap_inputs, to->ninputs + 1) || !hb_map_put(c->now, t->name, t))
+			return hb_nomem(g->cx, "qdq");
+		t->is_input = true;
+		to->inputs[to->ninputs++] = t;
+		if (has_pair(g->inputs[i]))
+			HB_TRY(add_pair(c, g->inputs[i], t));
+	}
+	for (hb_node *n = g->first; n; n = n->next)
+		HB_TRY(copy_node(c, n));
+	for (size_t i = 0; i < g->noutputs; i++) {
+		hb_tensor *t = hb_map_get(c->now, g->outputs[i]->name);
+		if (!t)
+			t = hb_tensor_clone(g, g->outputs[i], to);
+		if (!t)
+			return HB_ERR_NOMEM;
+		HB_TRY(add_output(c, t));
+	}
+	for (hb_tensor *t = g->tensors; all_outputs && t; t = t->next) {
+		hb_tensor *k = has_pair(t) && !t->is_const ? hb_map_get(c->now, t->name) : NULL;
+		if (k)
+			HB_TRY(add_output(c, k));
+	}
+	return HB_OK;
+}
+
+hb_status
+hb_pass_qdq(hb_graph *g, hb_graph *fixed, bool all_outputs, hb_graph **out)
+{
+	qdq c = { .g = g, .fixed = fixed, .to = hb_graph_new(g->cx) };
+	if (!c.to || !(c.now = hb_map_new(c.to->arena)))
+		return hb_nomem(g->cx, "qdq");
+	hb_status st = build(&c, all_outputs);
+	if (st == HB_OK)
+		*out = c.to;
+	else
+		hb_graph_free(c.to);
+	return st;
+}
