@@ -451,15 +451,16 @@ add_port(hb_graph *g, hb_tensor ***list, size_t *n, size_t *cap, hb_tensor *t)
 }
 
 /* The shape asked for on the command line for input number `index`, or NULL. */
-static const hb_shape *
+static const hb_input_shape *
 asked_shape(const struct import *im, const char *name, size_t index)
 {
 	const hb_import_options *o = im->opt;
+	const hb_input_shape *found = NULL;
 	for (size_t i = 0; o && i < o->nshapes; i++) {
-		if (o->shapes[i].name ? is(o->shapes[i].name, name) : o->shapes_by_order && i == index)
-			return &o->shapes[i].shape;
+		if ((o->shapes[i].name ? is(o->shapes[i].name, name) : o->shapes_by_order && i == index) && (!found || found->from_array))
+			found = &o->shapes[i];
 	}
-	return NULL;
+	return found;
 }
 
 /* Sizes that symbols have got so far. */
@@ -483,7 +484,10 @@ bind_symbol(struct import *im, hb_map *symbols, const char *name, int64_t size)
 static hb_status
 input_shape(struct import *im, hb_graph *g, const char *where, const Onnx__TensorShapeProto *sh, hb_map *symbols, hb_tensor *t)
 {
-	const hb_shape *asked = asked_shape(im, t->name, g->ninputs - 1);
+	const hb_input_shape *said = asked_shape(im, t->name, g->ninputs - 1);
+	if (said && said->from_array && said->shape.rank != (sh ? (int)sh->n_dim : HB_MAX(said->shape.rank, 0)))
+		said = NULL;
+	const hb_shape *asked = said ? &said->shape : NULL;
 	if (!sh) {
 		if (!asked)
 			return hb_error(im->cx, HB_ERR_USAGE, where, "input-shape", "has no shape in the model; give it with --input-shape %s:...", t->name);
@@ -514,7 +518,7 @@ input_shape(struct import *im, hb_graph *g, const char *where, const Onnx__Tenso
 		const struct symbol *known = !fixed && *symbol ? hb_map_get(symbols, names[i]) : NULL;
 		if (fixed) {
 			s.dim[i] = d->dim_value;
-			if (asked && asked->dim[i] != s.dim[i])
+			if (asked && !said->from_array && asked->dim[i] != s.dim[i])
 				return hb_error(im->cx, HB_ERR_USAGE, where, "input-shape", "dimension %d is %lld in the model; --input-shape says %lld", i,
 						(long long)s.dim[i], (long long)asked->dim[i]);
 		} else if (asked) {
@@ -597,7 +601,7 @@ read_inputs(struct import *im, struct scope *s, const uint8_t *p, size_t n, bool
 		for (size_t i = 0; i < im->opt->nshapes; i++) {
 			const char *name = im->opt->shapes[i].name;
 			const hb_tensor *t = name ? hb_map_get(s->names, name) : NULL;
-			if (name && (!t || !t->is_input))
+			if (name && !im->opt->shapes[i].from_array && (!t || !t->is_input))
 				worst = hb_error(im->cx, HB_ERR_USAGE, NULL, "input-shape", "--input-shape names '%s', which is no input of the model", name);
 			else if (!name && i >= s->g->ninputs)
 				worst = hb_error(im->cx, HB_ERR_USAGE, NULL, "input-shape", "%zu shapes are given; the model has %zu inputs", im->opt->nshapes,

@@ -7,6 +7,8 @@
 typedef struct hb_input_shape {		/* --input-shape NAME:1x3x224x224 */
 	const char *name;
 	hb_shape shape;
+	bool from_array;		/* of an array that was given: fixes symbolic dimensions only; that it fits
+					 * otherwise, or names an input, is for the caller to see. rank -1: says nothing */
 } hb_input_shape;
 
 typedef struct hb_import_options {

@@ -1,0 +1,140 @@
+/* compile.c: hbcc compile: the whole way of a model, up to the form that --emit names. */
+#include "cli/cli.h"
+
+#include "lib/hbm/hbm.h"
+
+#include <zlib.h>
+
+static form
+form_of(const char *name)
+{
+	static const char *const names[] = {[FORM_ONNX] = "onnx", [FORM_FUSED] = "fused", [FORM_QDQ] = "qdq",
+					    [FORM_HBIR] = "hbir", [FORM_PLAN] = "plan",   [FORM_HBM] = "hbm"};
+
+	for (size_t i = 0; name && i < HB_LEN(names); i++)
+		if (!strcmp(names[i], name))
+			return (form)i;
+	return FORM_HBM;
+}
+
+static const char *
+default_output(cli *c, form f)
+{
+	static const char *const suffixes[] = {
+		[FORM_ONNX] = "onnx",      [FORM_FUSED] = "fused.onnx", [FORM_QDQ] = "qdq.onnx",
+		[FORM_HBIR] = "hbir.onnx", [FORM_PLAN] = "plan",        [FORM_HBM] = "hbm"};
+
+	return c->a.output ? c->a.output
+			   : hb_arena_printf(c->arena, "%s.%s", model_name_of(c, c->files[0]), suffixes[f]);
+}
+
+static hb_status
+write_out(cli *c, const char *path, hb_buf *b, hb_status st)
+{
+	if (st == HB_OK && b->bad)
+		st = hb_nomem(c->cx, NULL);
+	if (st == HB_OK)
+		st = path ? hb_file_write(c->cx, path, b->p, b->len) : hb_nomem(c->cx, NULL);
+	hb_buf_free(b);
+	return st;
+}
+
+static hb_status
+write_onnx(cli *c, const char *path, hb_graph *g)
+{
+	hb_buf b = {.cx = c->cx};
+
+	return write_out(c, path, &b, hb_onnx_bytes(g, &b));
+}
+
+static hb_status
+meta_add(cli *c, hb_program *p, const char *key, const char *value)
+{
+	hb_meta *m = HB_NEW(p->arena, hb_meta), **at = &p->meta;
+
+	if (!m || !value)
+		return hb_nomem(c->cx, NULL);
+	m->key = hb_arena_str(p->arena, key);
+	m->value = hb_arena_str(p->arena, value);
+	while (*at && strcmp((*at)->key, key) < 0)
+		at = &(*at)->next;
+	m->next = *at;
+	*at = m;
+	return m->key && m->value ? HB_OK : hb_nomem(c->cx, NULL);
+}
+
+/* Tool version, the options that shape the program and the model's hash; nothing that does not shape it. */
+static hb_status
+record(cli *c, hb_program *p)
+{
+	hb_file *f;
+
+	HB_TRY(hb_file_map(c->cx, c->files[0], &f));
+	HB_TRY(meta_add(c, p, "hbcc.version", HBCC_VERSION));
+	HB_TRY(meta_add(c, p, "hbcc.model.crc32", hb_arena_printf(c->arena, "%08lx", crc32_z(0, f->p, f->size))));
+	HB_TRY(meta_add(c, p, "hbcc.option.optimize", hb_arena_printf(c->arena, "O%lld", (long long)c->a.level)));
+	static const opt_id shaping[] = {O_dtype,         O_observer,     O_round,
+					 O_scale_divisor, O_input_layout, O_output_layout};
+	for (size_t i = 0; i < HB_LEN(shaping); i++) {
+		const option_row *o = &option_rows[shaping[i]];
+		const char *v = *(const char **)((char *)&c->a + o->at);
+
+		if (v)
+			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), v));
+	}
+	return HB_OK;
+}
+
+static hb_status
+run(cli *c)
+{
+	form to = form_of(c->a.emit);
+	const char *out = default_output(c, to);
+	const hb_march *m;
+	hb_graph *g, *fixed, *qdq;
+	hb_program *p;
+
+	HB_TRY(march_get(c, to > FORM_FUSED, &m));
+	if (c->a.all_outputs && to != FORM_QDQ)
+		return hb_error(c->cx, HB_ERR_USAGE, "--all-outputs", "option", "goes with --emit qdq");
+	HB_TRY(options_check(c, m));
+	HB_TRY(model_read(c, c->files[0], &g));
+	if (to == FORM_ONNX)
+		return write_onnx(c, out, g);
+	if (to == FORM_FUSED) {
+		HB_TRY(hb_pass_simplify(g));
+		HB_TRY(hb_pass_fuse(g, m));
+		return write_onnx(c, out, g);
+	}
+	HB_TRY(model_place(c, g, m));
+	HB_TRY(model_calibrate(c, g, m));
+	HB_TRY(model_convert(c, g, m, &fixed));
+	if (to == FORM_QDQ) {
+		HB_TRY(hb_pass_qdq(g, fixed, c->a.all_outputs, &qdq));
+		return write_onnx(c, out, qdq);
+	}
+	if (to == FORM_HBIR)
+		return write_onnx(c, out, fixed);
+	HB_TRY(model_schedule(c, fixed, m, &p));
+	HB_TRY(record(c, p));
+	hb_buf b = {.cx = c->cx};
+	if (to == FORM_PLAN) {
+		hb_disas_text(p, &b);
+		return write_out(c, out, &b, HB_OK);
+	}
+	hb_hbm_options o = {.deflate = c->a.deflate};
+	return write_out(c, out, &b, hb_hbm_write(c->cx, &p, 1, &o, &b));
+}
+
+const command command_compile = {
+	.name = "compile",
+	.files = "MODEL.onnx",
+	.summary = "Compile an ONNX model into an .hbm, or into the form that --emit names.",
+	.min_files = 1,
+	.max_files = 1,
+	.options = (const opt_id[]){O_march,       O_output,        O_calib,        O_level,         O_emit,
+				    O_all_outputs, O_name,          O_input_layout, O_output_layout, O_core_num,
+				    O_run_on_bpu,  O_run_on_cpu,    O_dtype,        O_observer,      O_percentile,
+				    O_round,       O_scale_divisor, O_int8_outputs, O_deflate,       O_END},
+	.run = run,
+};

@@ -1,0 +1,235 @@
+/* pipeline.c: the way of a model, as far as several commands go it together. */
+#include "cli/cli.h"
+
+#include "lib/hbm/hbm.h"
+
+/* ---- reading ---- */
+
+static hb_status
+shape_parse(cli *c, const char *text, hb_shape *s)
+{
+	*s = (hb_shape){0};
+	if (!strcmp(text, "scalar"))
+		return HB_OK;
+	for (const char *p = text;; p++) {
+		char num[24];
+		size_t n = strspn(p, "0123456789");
+
+		if (!n || n >= sizeof(num) || s->rank == HB_MAX_RANK)
+			return HB_ERR_USAGE;
+		memcpy(num, p, n);
+		num[n] = 0;
+		if (!hb_parse_i64(num, &s->dim[s->rank++]))
+			return HB_ERR_USAGE;
+		p += n;
+		if (!*p)
+			return HB_OK;
+		if (*p != 'x' && *p != ',')
+			return HB_ERR_USAGE;
+	}
+	(void)c;
+}
+
+hb_status
+import_options(cli *c, hb_import_options *out)
+{
+	size_t n = c->a.input_shape.n;
+	hb_input_shape *v = HB_NEW_N(c->arena, hb_input_shape, n ? n : 1);
+
+	if (!v)
+		return hb_nomem(c->cx, NULL);
+	for (size_t i = 0; i < n; i++) {
+		const char *said = c->a.input_shape.v[i], *colon = strrchr(said, ':');
+
+		v[i].name = colon ? hb_arena_strn(c->arena, said, (size_t)(colon - said)) : NULL;
+		if (shape_parse(c, colon ? colon + 1 : said, &v[i].shape) != HB_OK)
+			return hb_error(c->cx, HB_ERR_USAGE, "--input-shape", "input-shape",
+					"'%s' is no shape; NAME:1x3x224x224 is taken", said);
+	}
+	*out = (hb_import_options){.shapes = v, .nshapes = n, .shapes_by_order = true};
+	return HB_OK;
+}
+
+hb_status
+model_read(cli *c, const char *path, hb_graph **out)
+{
+	hb_import_options o;
+
+	c->cx->file = path;
+	HB_TRY(import_options(c, &o));
+	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
+	return hb_pass_shapes(*out, false);
+}
+
+form
+graph_form(const hb_graph *g)
+{
+	form f = FORM_ONNX;
+
+	for (const hb_node *n = g->first; n; n = n->next) {
+		if (!strcmp(n->domain, "hbcc"))
+			return FORM_HBIR;
+		if (!strcmp(n->op_type, "DequantizeLinear"))
+			f = FORM_QDQ;
+	}
+	return f;
+}
+
+/* ---- options that several commands share ---- */
+
+hb_status
+march_get(cli *c, bool required, const hb_march **out)
+{
+	hb_buf b = {.cx = c->cx};
+	hb_status st;
+
+	*out = NULL;
+	if (!c->a.march && !required)
+		return HB_OK;
+	if (c->a.march && (*out = hb_march_find(c->a.march)))
+		return HB_OK;
+	for (size_t i = 0; hb_march_at(i); i++)
+		hb_buf_printf(&b, "%s%s", i ? ", " : "", hb_march_at(i)->name);
+	st = c->a.march ? hb_error(c->cx, HB_ERR_USAGE, "--march", "march", "'%s' is none of %s", c->a.march,
+				   b.p ? b.p : "")
+			: hb_error(c->cx, HB_ERR_USAGE, "--march", "march", "say for which machine: one of %s",
+				   b.p ? b.p : "");
+	hb_buf_free(&b);
+	return st;
+}
+
+/* Options against the march, before any work. */
+hb_status
+options_check(cli *c, const hb_march *m)
+{
+	hb_observer_kind kind;
+
+	if (c->a.observer && !hb_observer_kind_of(c->a.observer, &kind))
+		return hb_error(c->cx, HB_ERR_USAGE, "--observer", "option", "unknown observer '%s'", c->a.observer);
+	if (m && c->a.dtype && !strcmp(c->a.dtype, "qint16") && !m->fig.int16)
+		return hb_error(c->cx, HB_ERR_USAGE, "--dtype", "march", "%s has no qint16 activations", m->name);
+	return HB_OK;
+}
+
+hb_status
+model_place(cli *c, hb_graph *g, const hb_march *m)
+{
+	hb_place_options o = {.run_on_bpu = c->a.run_on_bpu.v,
+			      .nbpu = c->a.run_on_bpu.n,
+			      .run_on_cpu = c->a.run_on_cpu.v,
+			      .ncpu = c->a.run_on_cpu.n};
+
+	HB_TRY(options_check(c, m));
+	HB_TRY(hb_pass_simplify(g));
+	HB_TRY(hb_pass_fuse(g, m));
+	return hb_pass_place(g, m, &o);
+}
+
+hb_status
+model_calibrate(cli *c, hb_graph *g, const hb_march *m)
+{
+	hb_calib_options o = {
+		.activations = {.dtype = HB_I8,
+				.observer = {.kind = HB_OBS_MSE, .percentile = 0.9999, .averaging_constant = 0.01}},
+		.divisor_qmax = c->a.scale_divisor && !strcmp(c->a.scale_divisor, "qmax"),
+		.march = m,
+		.low_precision_output = c->a.int8_outputs,
+		.config = config_quant,
+		.config_arg = c->cfg,
+	};
+	samples *s = NULL;
+	port *ports;
+
+	if (c->a.dtype && !strcmp(c->a.dtype, "qint16"))
+		o.activations.dtype = HB_I16;
+	if (c->a.round && !strcmp(c->a.round, "half_up"))
+		o.round = HB_HALF_UP;
+	if (c->a.observer)
+		hb_observer_kind_of(c->a.observer, &o.activations.observer.kind);
+	if (c->set[O_percentile])
+		o.activations.observer.percentile = c->a.percentile;
+	if (!c->cfg)
+		o.config = NULL;
+	config_base(c, &o.activations);
+	HB_TRY(graph_ports(c, g, &ports));
+	HB_TRY(samples_open(c, &c->a.calib, ports, g->ninputs, &s));
+	if (s) {
+		o.sample = samples_get;
+		o.arg = s;
+	} else {
+		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
+	}
+	hb_status st = hb_pass_calibrate(g, &o);
+	samples_close(s);
+	return st;
+}
+
+hb_status
+model_convert(cli *c, hb_graph *g, const hb_march *m, hb_graph **fixed)
+{
+	hb_round round = c->a.round && !strcmp(c->a.round, "half_up") ? HB_HALF_UP : HB_HALF_EVEN;
+
+	HB_TRY(hb_pass_convert(g, round, fixed));
+	return hb_pass_constrain(g, *fixed, m);
+}
+
+hb_status
+model_schedule(cli *c, hb_graph *fixed, const hb_march *m, hb_program **out)
+{
+	hb_sched_options o = {
+		.level = (int)c->a.level,
+		.input_nchw = c->a.input_layout && !strcmp(c->a.input_layout, "NCHW"),
+		.output_nchw = c->a.output_layout && !strcmp(c->a.output_layout, "NCHW"),
+	};
+
+	HB_TRY(hb_schedule(fixed, m, &o, out));
+	(*out)->name = c->a.name ? c->a.name : model_name_of(c, c->files[0]);
+	return HB_OK;
+}
+
+hb_status
+model_compile(cli *c, const char *path, const hb_march *m, hb_program **out)
+{
+	hb_graph *g, *fixed;
+
+	HB_TRY(options_check(c, m));
+	HB_TRY(model_read(c, path, &g));
+	HB_TRY(model_place(c, g, m));
+	HB_TRY(model_calibrate(c, g, m));
+	HB_TRY(model_convert(c, g, m, &fixed));
+	return model_schedule(c, fixed, m, out);
+}
+
+/* ---- .hbm ---- */
+
+bool
+is_hbm(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 4 && !strcmp(path + n - 4, ".hbm");
+}
+
+hb_status
+hbm_open(cli *c, const char *path, const hb_march **m, hb_program **out)
+{
+	hb_file *f;
+	hb_hbm h;
+
+	c->cx->file = path;
+	HB_TRY(hb_file_map(c->cx, path, &f));
+	HB_TRY(hb_hbm_read(c->cx, f->p, f->size, c->arena, &h));
+	*m = hb_march_find(h.march);
+	if (!*m)
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "march", "is for march '%s', which this hbcc does not know",
+				h.march);
+	*out = NULL;
+	for (size_t i = 0; i < h.n; i++)
+		if (!c->a.name || !strcmp(h.programs[i]->name, c->a.name))
+			*out = *out ? *out : h.programs[i];
+	if (c->a.name && !*out)
+		return hb_error(c->cx, HB_ERR_USAGE, "--name", "name", "%s holds no model '%s'", path, c->a.name);
+	if (h.n > 1 && !c->a.name)
+		return hb_error(c->cx, HB_ERR_USAGE, "--name", "name", "holds %zu models: say which with --name", h.n);
+	return HB_OK;
+}
