@@ -30,6 +30,8 @@ typedef struct hb_rule {
 	const char *text;		/* in the language of march/rule.c */
 	const char *note;		/* what the rule protects, or NULL */
 	const char *source;		/* public list, or "assumed" */
+	const char *advice;		/* the way out, where it is more than a number; else NULL */
+	bool remark;			/* breaking it is reported and changes nothing */
 } hb_rule;
 
 /* An operator's row: may it stand on the BPU, with which types. */
@@ -54,6 +56,8 @@ typedef struct hb_march {
 	const hb_rule *rules;		/* of the BPU; ends with a NULL op */
 	const hb_rule *cpu_rules;	/* of the CPU kernels; ends with a NULL op */
 	const char *note;		/* what every report says about this march, or NULL */
+	const char *const *cpu_ops;	/* operators the vendor has a CPU kernel for; ends with NULL */
+	const char *list;		/* name of the public list the operators are from */
 } hb_march;
 
 const hb_march *hb_march_find(const char *name);	/* NULL where unknown */
@@ -74,5 +78,21 @@ hb_status hb_march_check(hb_graph *g, const hb_march *m, hb_node *n, hb_place_ru
 
 /* What an operator's inputs and output may be on the BPU, from its row; 0: not there. */
 uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output);
+
+/* ---- what a march file says, for `hbcc march` and the manual; terms are in march/rule.h ---- */
+const hb_march_op *hb_march_op_of(const hb_march *m, const char *op);	/* NULL: no row */
+bool hb_march_has_cpu(const hb_march *m, const char *op);	/* the vendor has a CPU kernel */
+/* The next rule of op after `r` (NULL: the first) in a list of rules; NULL past the last. */
+const hb_rule *hb_march_rule_next(const hb_rule *rules, const hb_rule *r, const char *op);
+const char *hb_march_figure_source(const hb_march *m, const char *field);	/* "assumed" where none is given */
+
+/* Every rule of m parses and every operator that rules speak of has a row; else HB_ERR_INPUT, reported. */
+hb_status hb_march_validate(hb_ctx *cx, const hb_march *m);
+
+/* Limits of the model as a whole, as findings in g's arena: rules of operator "model". NULL: none is broken. */
+hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out);
+
+/* May march m fuse addition `add` into convolution `root` (sumin)? Rules that speak of sumin decide. */
+bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root);
 
 #endif

@@ -1,0 +1,476 @@
+/* place.c: each node or fused group to the BPU or the CPU, with every rule it breaks
+ * (DESIGN 1, 2). Types of edges play no part here. */
+#include "march/facts.h"
+
+#include "ops/op.h"
+
+/* ---- a march's rules, parsed ---- */
+
+struct row {
+	const hb_rule *rule;
+	hb_expr *expr;
+	struct row *next;		/* of the same operator */
+};
+
+struct place {
+	hb_graph *g;
+	const hb_march *m;
+	const hb_place_options *o;
+	hb_arena *scratch;
+	hb_map *bpu, *cpu;		/* operator to its rows, in order */
+	hb_map *ops;			/* operator to hb_march_op */
+	hb_map *vendor;			/* operators with a vendor's CPU kernel */
+};
+
+static hb_status malformed(hb_ctx *cx, const hb_march *m, const hb_rule *r, const char *why, size_t at)
+{
+	return hb_error(cx, HB_ERR_INPUT, m->name, "march-rule", "rule '%s' of %s: %s at character %zu", r->text,
+			r->op, why, at + 1);
+}
+
+static hb_status compile(struct place *p, const hb_rule *rules, hb_map *into)
+{
+	hb_ctx *cx = p->g->cx;
+	for (const hb_rule *r = rules; r && r->op; r++) {
+		const char *why;
+		size_t at;
+		struct row *row = HB_NEW(p->scratch, struct row);
+		if (!row)
+			return HB_ERR_NOMEM;
+		row->rule = r;
+		row->expr = hb_rule_parse(p->scratch, r->text, &why, &at);
+		if (!row->expr)
+			return malformed(cx, p->m, r, why, at);
+		struct row *list = hb_map_get(into, r->op);
+		if (!list) {
+			if (!hb_map_put(into, r->op, row))
+				return HB_ERR_NOMEM;
+			continue;
+		}
+		while (list->next)
+			list = list->next;
+		list->next = row;
+	}
+	return HB_OK;
+}
+
+static hb_status open_march(struct place *p, hb_graph *g, const hb_march *m)
+{
+	*p = (struct place){ .g = g, .m = m, .scratch = hb_arena_new(g->cx) };
+	if (!p->scratch)
+		return HB_ERR_NOMEM;
+	p->bpu = hb_map_new(p->scratch);
+	p->cpu = hb_map_new(p->scratch);
+	p->ops = hb_map_new(p->scratch);
+	p->vendor = hb_map_new(p->scratch);
+	if (!p->bpu || !p->cpu || !p->ops || !p->vendor)
+		return HB_ERR_NOMEM;
+	for (const hb_march_op *op = m->ops; op && op->op; op++)
+		if (!hb_map_put(p->ops, op->op, (void *)(uintptr_t)op))
+			return HB_ERR_NOMEM;
+	for (const char *const *s = m->cpu_ops; s && *s; s++)
+		if (!hb_map_put(p->vendor, *s, (void *)(uintptr_t)s))
+			return HB_ERR_NOMEM;
+	HB_TRY(compile(p, m->rules, p->bpu));
+	return compile(p, m->cpu_rules, p->cpu);
+}
+
+static void close_march(struct place *p)
+{
+	if (p->scratch)
+		hb_arena_free(p->scratch);
+}
+
+/* ---- findings ---- */
+
+static hb_status add(struct place *p, hb_finding **list, bool broken, const char *rule, const char *found,
+		     const char *source, const char *advice)
+{
+	hb_finding *f = HB_NEW(p->g->arena, hb_finding);
+	if (!f || !rule)
+		return HB_ERR_NOMEM;
+	*f = (hb_finding){ .rule = rule, .found = found, .source = source, .advice = advice, .broken = broken };
+	while (*list)
+		list = &(*list)->next;
+	*list = f;
+	return HB_OK;
+}
+
+static bool any_broken(const hb_finding *f)
+{
+	for (; f; f = f->next)
+		if (f->broken)
+			return true;
+	return false;
+}
+
+static hb_status check_rows(struct place *p, const struct row *rows, const hb_facts *f, hb_finding **out)
+{
+	hb_arena *a = p->g->arena;
+	for (const struct row *r = rows; r; r = r->next) {
+		if (hb_rule_holds(r->expr, f))
+			continue;
+		const char *rule = r->rule->note ? hb_arena_printf(a, "%s (%s)", r->rule->text, r->rule->note) :
+						   hb_arena_str(a, r->rule->text);
+		const char *found = hb_rule_found(a, r->expr, f);
+		const char *advice = r->rule->advice ? r->rule->advice : hb_rule_advice(a, r->expr, f);
+		HB_TRY(add(p, out, !r->rule->remark, rule, found, r->rule->source, advice));
+	}
+	return HB_OK;
+}
+
+/* What stands in for operators that a march's list does not have on the BPU. */
+static const struct {
+	const char *op, *advice;
+} alternatives[] = {
+	{ "Elu", "use Relu or LeakyRelu" },
+	{ "Gelu", "use Relu or a 6-limited Clip" },
+	{ "HardSwish", "use Relu or a 6-limited Clip" },
+	{ "HardSigmoid", "use Sigmoid" },
+	{ "InstanceNormalization", "use BatchNormalization, which is folded into the convolution" },
+	{ "GroupNormalization", "use BatchNormalization, which is folded into the convolution" },
+	{ "LayerNormalization", "use BatchNormalization, which is folded into the convolution" },
+	{ "LogSoftmax", "use Softmax, or leave the logarithm to the application" },
+	{ "NonMaxSuppression", "leave it to the application" },
+	{ "Transpose", "export the model so that no layout changes inside it" },
+	{ "PRelu", "use LeakyRelu or Relu" },
+	{ "Selu", "use Relu" },
+	{ "Mish", "use Relu or Swish" },
+};
+
+static const char *alternative(const char *op)
+{
+	for (size_t i = 0; i < HB_LEN(alternatives); i++)
+		if (!strcmp(alternatives[i].op, op))
+			return alternatives[i].advice;
+	return NULL;
+}
+
+static bool has_fixed_form(const hb_node *n)
+{
+	return n->op && n->op->role != HB_ROLE_NONE && (n->op->convert || n->op->lut);
+}
+
+/* The lists' rules about node n on the BPU. */
+static hb_status check_bpu(struct place *p, hb_node *n, hb_finding **out)
+{
+	char buf[128];
+	hb_arena *a = p->g->arena;
+	const char *name = hb_march_row_name(n, buf, sizeof(buf));
+	const hb_march_op *op = hb_map_get(p->ops, name);
+	if (!op || !op->bpu)
+		return add(p, out, true, hb_arena_printf(a, "%s has no place on the BPU of %s", name, p->m->name),
+			   hb_arena_str(a, name), op ? op->source : p->m->list, alternative(name));
+	hb_facts f;
+	hb_facts_of(p->g, n, &f);
+	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
+	return check_rows(p, hb_map_get(p->bpu, name), &f, out);
+}
+
+/* The vendor's CPU kernel: what node n breaks, as the remark `vendor-cpu`. */
+static hb_status check_cpu(struct place *p, hb_node *n, hb_finding **out)
+{
+	char buf[128];
+	hb_arena *a = p->g->arena;
+	const char *name = hb_march_row_name(n, buf, sizeof(buf));
+	const char *own = strcmp(name, "Gemm") ? name : n->op_type;
+	if (!hb_map_get(p->vendor, own))
+		return add(p, out, false, "vendor-cpu",
+			   hb_arena_printf(a, "%s lists no CPU kernel for %s: hbcc's own runs it", p->m->list, own),
+			   p->m->list, NULL);
+	hb_facts f;
+	hb_facts_of(p->g, n, &f);
+	hb_finding *broken = NULL;
+	HB_TRY(check_rows(p, hb_map_get(p->cpu, own), &f, &broken));
+	for (; broken; broken = broken->next)
+		HB_TRY(add(p, out, false, "vendor-cpu",
+			   hb_arena_printf(a, "%s: %s; hbcc's own kernel runs it", broken->rule, broken->found),
+			   broken->source, broken->advice));
+	return HB_OK;
+}
+
+hb_status hb_march_check(hb_graph *g, const hb_march *m, hb_node *n, hb_place_rule where, hb_finding **out)
+{
+	struct place p;
+	*out = NULL;
+	hb_status st = open_march(&p, g, m);
+	if (st == HB_OK)
+		st = where == HB_RULE_BPU ? check_bpu(&p, n, out) : check_cpu(&p, n, out);
+	close_march(&p);
+	return st;
+}
+
+hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out)
+{
+	struct place p;
+	*out = NULL;
+	hb_status st = open_march(&p, g, m);
+	if (st == HB_OK) {
+		hb_facts f = { .v = { [HB_T_model_outputs] = (int64_t)g->noutputs } };
+		st = check_rows(&p, hb_map_get(p.bpu, "model"), &f, out);
+	}
+	close_march(&p);
+	return st;
+}
+
+bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root)
+{
+	hb_facts f;
+	hb_arena *a = hb_arena_new(g->cx);
+	bool may = a != NULL;
+	hb_facts_of(g, root, &f);
+	f.v[HB_T_sumin] = 1;
+	for (const hb_rule *r = m->rules; may && r->op; r++) {
+		if (strcmp(r->op, root->op_type) || !strstr(r->text, "sumin"))
+			continue;
+		hb_expr *e = hb_rule_parse(a, r->text, NULL, NULL);
+		may = e && hb_rule_holds(e, &f);
+	}
+	if (a)
+		hb_arena_free(a);
+	return may;
+}
+
+/* ---- placement ---- */
+
+static hb_node *root_of(hb_node *n)
+{
+	return n->group ? n->group->root : n;
+}
+
+static bool in_group(const hb_group *gr, const hb_node *n)
+{
+	return n == gr->root || n == gr->add || n == gr->act || n == gr->last;
+}
+
+static bool named_by(const hb_node *n, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!strcmp(names[i], n->op_type) || !strcmp(names[i], n->name))
+			return true;
+		for (const hb_source *s = n->sources; s; s = s->next_of_node)
+			if (!strcmp(names[i], s->name) || !strcmp(names[i], s->op_type))
+				return true;
+	}
+	return false;
+}
+
+static bool asked(hb_node *n, const char *const *names, size_t count)
+{
+	if (!count)
+		return false;
+	const hb_group *gr = n->group;
+	if (!gr)
+		return named_by(n, names, count);
+	hb_node *const members[] = { gr->root, gr->add, gr->act, gr->last };
+	for (size_t i = 0; i < HB_LEN(members); i++)
+		if (members[i] && named_by(members[i], names, count))
+			return true;
+	return false;
+}
+
+static hb_status place_one(struct place *p, hb_node *n)
+{
+	char buf[128];
+	const hb_place_options *o = p->o;
+	const char *name = hb_march_row_name(n, buf, sizeof(buf));
+	const hb_march_op *op = hb_map_get(p->ops, name);
+	bool forced = o && asked(n, o->run_on_bpu, o->nbpu);
+	n->findings = NULL;
+	HB_TRY(check_bpu(p, n, &n->findings));
+	if (op && op->bpu && !has_fixed_form(n))
+		HB_TRY(add(p, &n->findings, true, hb_arena_printf(p->g->arena, "hbcc: no fixed-point form of %s", name),
+			   name == buf ? n->op_type : name, "hbcc", alternative(name)));
+	if (op && op->default_cpu && !forced)
+		HB_TRY(add(p, &n->findings, true, hb_arena_printf(p->g->arena, "%s is on the CPU by default", name),
+			   name == buf ? n->op_type : name, op->source,
+			   hb_arena_printf(p->g->arena, "--run-on-bpu %s", n->name)));
+	if (o && asked(n, o->run_on_cpu, o->ncpu))
+		HB_TRY(add(p, &n->findings, true, "run_on_cpu", "the node is named by --run-on-cpu", "command line",
+			   NULL));
+	n->on = any_broken(n->findings) ? HB_ON_CPU : HB_ON_BPU;
+	return HB_OK;
+}
+
+/* Data movement is quantized passively: it stands on the BPU only between nodes that do. `both`: a border
+ * of the model is no such node; else it is neutral, and one reader on the BPU is enough. */
+static const struct {
+	const char *op;
+	bool both;
+} passive[] = {
+	{ "Reshape", true }, { "Flatten", true }, { "Squeeze", true }, { "Unsqueeze", true }, { "Transpose", true },
+	{ "Expand", false }, { "Tile", false }, { "Slice", false }, { "Split", false }, { "Gather", false },
+	{ "Concat", false }, { "Identity", true }, { "Dropout", true }, { "DepthToSpace", false },
+	{ "SpaceToDepth", false },
+};
+
+static int passive_row(const hb_node *n)
+{
+	for (size_t i = 0; i < HB_LEN(passive); i++)
+		if (!strcmp(n->op_type, passive[i].op) && !*n->domain)
+			return (int)i;
+	return -1;
+}
+
+/* Inputs that carry data; shape operands and indices do not count. */
+static int data_inputs(const hb_node *n)
+{
+	return strcmp(n->op_type, "Concat") ? HB_MIN(n->nin, 1) : n->nin;
+}
+
+static bool on_bpu(hb_node *n)
+{
+	return root_of(n)->on == HB_ON_BPU;
+}
+
+/* Why passive node n cannot stay on the BPU as its neighbours stand now; NULL: it can. */
+static const char *lonely(struct place *p, hb_node *n, bool both)
+{
+	hb_arena *a = p->g->arena;
+	for (int i = 0; i < data_inputs(n); i++) {
+		hb_tensor *t = n->in[i];
+		if (!t || t->is_const)
+			continue;
+		if (t->producer && !on_bpu(t->producer))
+			return hb_arena_printf(a, "'%s' before it is on the CPU", t->producer->name);
+		if (!t->producer && both)
+			return hb_arena_printf(a, "it reads model input '%s'", t->name);
+	}
+	size_t bpu = 0, cpu = 0;
+	const hb_node *reader = NULL;
+	bool output = false;
+	for (int i = 0; i < n->nout; i++) {
+		const hb_tensor *t = n->out[i];
+		if (!t)
+			continue;
+		output = output || t->is_output;
+		for (size_t k = 0; k < t->nuses; k++) {
+			bool is_bpu = on_bpu(t->uses[k].node);
+			bpu += is_bpu;
+			cpu += !is_bpu;
+			if (!is_bpu)
+				reader = t->uses[k].node;
+		}
+	}
+	if (cpu && (both || !bpu) && !(output && !both))
+		return hb_arena_printf(a, "'%s' after it is on the CPU", reader->name);
+	if (both && !bpu)
+		return "only the model's output follows it";
+	return NULL;
+}
+
+static hb_status settle_passive(struct place *p)
+{
+	const hb_place_options *o = p->o;
+	bool changed = true;
+	while (changed) {
+		changed = false;
+		/* Forwards, then backwards, so that a chain settles in one round each. */
+		for (int back = 0; back < 2; back++)
+			for (hb_node *n = back ? p->g->last : p->g->first; n; n = back ? n->prev : n->next) {
+				int row = n->group ? -1 : passive_row(n);
+				if (row < 0 || n->on != HB_ON_BPU || (o && asked(n, o->run_on_bpu, o->nbpu)))
+					continue;
+				const char *why = lonely(p, n, passive[row].both);
+				if (!why)
+					continue;
+				n->on = HB_ON_CPU;
+				changed = true;
+				HB_TRY(add(p, &n->findings, true, "data movement stands on the BPU between BPU nodes only",
+					   why, "RDK list, passive quantization",
+					   hb_arena_printf(p->g->arena, "--run-on-bpu %s", n->name)));
+			}
+	}
+	return HB_OK;
+}
+
+/* The lists' tail rule: only a convolution at the tail may stay int32, and an activation there is the
+ * CPU's unless asked for. hbcc's default for such a pair is int8 on the BPU. */
+static hb_status tail(struct place *p, hb_node *n)
+{
+	hb_group *gr = n->group;
+	if (!gr || gr->root != n || !gr->act || n->on != HB_ON_BPU || !gr->last->out[0]->is_output)
+		return HB_OK;
+	return add(p, &n->findings, false, "an activation at the model's tail",
+		   hb_arena_printf(p->g->arena, "'%s' is fused, the output is int8", gr->act->name), "RDK list, tail rule",
+		   "take the output before the activation to keep it int32");
+}
+
+static hb_status members(struct place *p, hb_node *n)
+{
+	hb_node *root = root_of(n);
+	if (root == n || !in_group(n->group, n))
+		return HB_OK;
+	n->on = root->on;
+	n->findings = NULL;
+	if (root->on == HB_ON_BPU)
+		return HB_OK;
+	return add(p, &n->findings, true, "it is fused with the node before it",
+		   hb_arena_printf(p->g->arena, "'%s' is not on the BPU", root->name), "hbcc", NULL);
+}
+
+static hb_status place_all(struct place *p)
+{
+	for (hb_node *n = p->g->first; n; n = n->next)
+		if (root_of(n) == n)
+			HB_TRY(place_one(p, n));
+	HB_TRY(settle_passive(p));
+	for (hb_node *n = p->g->first; n; n = n->next) {
+		HB_TRY(tail(p, n));
+		HB_TRY(members(p, n));
+		if (n->on != HB_ON_CPU)
+			continue;
+		if (!n->op || !n->op->run) {
+			n->on = HB_ON_NONE;
+			HB_TRY(add(p, &n->findings, true,
+				   hb_arena_printf(p->g->arena, "hbcc: no CPU kernel of %s", n->op_type), n->op_type,
+				   "hbcc", alternative(n->op_type)));
+			continue;
+		}
+		HB_TRY(check_cpu(p, n, &n->findings));
+	}
+	return HB_OK;
+}
+
+hb_status hb_march_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
+{
+	struct place p;
+	hb_status st = open_march(&p, g, m);
+	p.o = o;
+	if (st == HB_OK)
+		st = place_all(&p);
+	close_march(&p);
+	return st;
+}
+
+/* ---- types ---- */
+
+/* Operators whose int32 sums may leave as a model output. */
+static bool may_stay_int32(const hb_node *n)
+{
+	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool",
+					   "GlobalAveragePool" };
+	const hb_group *gr = n->group;
+	const hb_node *last = gr && gr->last ? gr->last : n;
+	bool output = last->nout > 0 && last->out[0] && last->out[0]->is_output && !last->out[0]->nuses;
+	size_t count;
+	const int64_t *d = hb_attr_ints(n, "dilations", &count);
+	for (size_t i = 0; d && i < count; i++)
+		if (d[i] > 1)
+			return false;
+	for (size_t i = 0; i < HB_LEN(ops); i++)
+		if (!strcmp(n->op_type, ops[i]))
+			return output && !(gr && gr->act);
+	return true;
+}
+
+uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output)
+{
+	char buf[128];
+	const hb_march_op *op = hb_march_op_of(m, hb_march_row_name(n, buf, sizeof(buf)));
+	if (!op || !op->bpu)
+		return 0;
+	if (!output)
+		return op->in_types;
+	return may_stay_int32(n) ? op->out_types : op->out_types & ~HB_BIT(HB_I32);
+}
