@@ -30,7 +30,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 GEN := $(BUILD)/gen/onnx.pb-c.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
-TOOLS := $(BUILD)/tests/tools/npy
+TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%) $(FUZZ_SRC:%.c=$(BUILD)/%) $(TOOLS)
 MAN := $(wildcard man/*.1 man/*.5)
 

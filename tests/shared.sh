@@ -112,6 +112,18 @@ same_bytes() {
 	done
 }
 
+# law2 MODEL MARCH: every layer by itself against ONNX Runtime.
+law2() {
+	local model=$1 march=$2 d=$WORK/law2 in=$SHARED/models/$1/sample_0/in_0.npy
+	[ -n "${ORT_DIR:-}" ] || { skip "$model $march layer by layer: no ORT_DIR"; return; }
+	rm -rf "$d"
+	mkdir "$d"
+	check "$model $march qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" --emit qdq --all-outputs -o "$d/q.onnx"
+	check "$model $march hbir" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" --emit hbir -o "$d/h.onnx"
+	check "$model $march onnxruntime" node "$SHARED/tools/ort-run.mjs" "$d/q.onnx" "$in" --out "$d/o" --opt disabled
+	check "$model $march layer by layer" "$BUILD/tests/tools/law2" "$d/q.onnx" "$d/h.onnx" "$d/o" "$in"
+}
+
 declare -A INPUT=([light_resnet50]=1x3x224x224 [light_inception_v1]=1x3x224x224 [light_squeezenet]=1x3x224x224 [light_vgg19]=1x3x224x224)
 small="mnist-cnn superres-espcn audio-yamnet"
 large="face-rfb320 segment-prisma detect-yolox-nano"
@@ -133,6 +145,8 @@ short)
 		float_equal $m
 		bits $m "$SHARED/models/$m/model.onnx" bayes 0 "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
 	done
+	law2 mnist-cnn bayes
+	law2 audio-yamnet bernoulli2
 	cosines mnist-cnn bayes 0.999
 	cosines superres-espcn bayes 0.999
 	cosines audio-yamnet bernoulli2 0.99
@@ -149,6 +163,7 @@ long)
 				bits $m "$SHARED/models/$m/model.onnx" $march $level "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
 			done
 			cosines $m $march $min
+			law2 $m $march
 			same_bytes "$m $march" "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)"
 		done
 	done
