@@ -26,6 +26,13 @@
 #define HB_VNNI
 #endif
 
+/* Before a loop with a small constant count: it must go, so that an array it indexes becomes registers. */
+#ifdef __clang__
+#define HB_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HB_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 /* name[isa] calls `body`, an HB_INLINE function of parameters `params`, with `args`. */
 #define HB_KERNEL(name, body, params, args)                             \
 	static void name##_scalar params { body args; }                 \

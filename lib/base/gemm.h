@@ -36,7 +36,7 @@ typedef struct hb_gemm {
 } hb_gemm;
 
 /* Bytes of scratch for hb_gemm_run. */
-size_t hb_gemm_scratch(hb_isa isa, int jobs);
+size_t hb_gemm_scratch(hb_isa isa, int jobs, int64_t k);
 void hb_gemm_run(hb_ctx *cx, const hb_gemm *g, void *scratch);
 /* The same on the calling thread, for callers that are parallel themselves; scratch for one job. */
 void hb_gemm_run1(hb_isa isa, const hb_gemm *g, void *scratch);
