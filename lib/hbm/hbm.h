@@ -21,8 +21,10 @@ typedef struct hb_hbm {
  * the stream. Trusts nothing. HB_ERR_INPUT, reported, on the first thing wrong. */
 hb_status hb_hbm_read(hb_ctx *cx, const uint8_t *p, size_t n, hb_arena *a, hb_hbm *out);
 
-/* Text or JSON description, one line an instruction. */
+/* Text or JSON description, one line an instruction. out->cx is set. */
 void hb_disas_text(const hb_program *p, hb_buf *out);
+void hb_disas_json(hb_program *const *programs, size_t n, hb_buf *out);	/* a whole document */
+/* Instruction i of segment s alone, without a line's end. */
 void hb_disas_insn(const hb_program *p, const hb_segment *s, size_t i, hb_buf *out);
 
 #endif
