@@ -1,11 +1,12 @@
-/* law2 QDQ.onnx HBIR.onnx DIR INPUT.npy...: law 2 of DESIGN 5. DIR/out_N.npy is what ONNX
- * Runtime gave for output N of QDQ.onnx (compile --emit qdq --all-outputs) on the inputs.
+/* law2 QDQ.onnx HBIR.onnx DIR INPUT.npy...: law 2 of DESIGN 5. DIR/NAME.npy is what ONNX
+ * Runtime gave for output NAME of QDQ.onnx (compile --emit qdq --all-outputs) on the inputs.
  * The fixed-point graph runs on the same inputs; each edge is compared, then overwritten
  * with ONNX Runtime's integers, so that every layer is judged by itself.
  * Prints a row a layer that differs and a summary; exit 1 where a layer breaks its bound. */
 #include "lib/onnx/onnx.h"
 #include "lib/pass/pass.h"
 
+#include <ctype.h>
 #include <math.h>
 
 #include "tests/tools/npy.h"
@@ -109,7 +110,10 @@ main(int argc, char **argv)
 	state s = { .qdq = qdq, .expect = hb_map_new(cx->arena) };
 	for (size_t i = 0; i < qdq->noutputs; i++) {
 		struct array *a = HB_NEW(cx->arena, struct array);
-		*a = load(hb_arena_printf(cx->arena, "%s/out_%zu.npy", argv[3], i));
+		char *name = hb_arena_str(cx->arena, qdq->outputs[i]->name);
+		for (char *p = name; *p; p++)
+			*p = isalnum((unsigned char)*p) || strchr("_.-", *p) ? *p : '_';
+		*a = load(hb_arena_printf(cx->arena, "%s/%s.npy", argv[3], name));
 		hb_map_put(s.expect, qdq->outputs[i]->name, a);
 	}
 	hb_val *in = HB_NEW_N(cx->arena, hb_val, fixed->ninputs), *out = HB_NEW_N(cx->arena, hb_val, fixed->noutputs);
