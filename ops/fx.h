@@ -8,23 +8,26 @@
  *
  * A weight tensor W has q: int8, one scale per output channel on the axis of that dimension.
  *
- *   Conv           X, W i8 [O,C/g,kh,kw], rec [, A]   strides pads dilations group qmin qmax     (rank 3: one spatial dim)
- *   Linear         X [..,K], W i8 [O,K], rec [, A]    qmin qmax                                   Y [..,O]
- *   ConvTranspose  X, W i8 [C,O/g,kh,kw], rec         strides pads dilations output_padding group qmin qmax
- *   MatMul         A [..,M,K], B [..,K,N]             m e qmin qmax
- *   MaxPool        X                                  kernel_shape strides pads
- *   AveragePool    X, mults i32 [n,3] = count, M, e   kernel_shape strides pads count_include_pad qmin qmax
- *   Reduce         X                                  fn axes keepdims m e qmin qmax              (a sum is requantized by m, e)
- *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value qmin qmax        numpy broadcasting
- *   Lut            X, table                           kind qmin qmax
- *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax
- *   Rows           X [, t0 [, t1]]                    fn axis m e m2 e2 value qmin qmax
+ *   Conv           X, W i8 [O,C/g,kh,kw], rec [, A]   strides pads dilations group to qmin qmax  (rank 3: one spatial dim)
+ *   Linear         X [..,K], W i8 [O,K], rec [, A]    to qmin qmax                                Y [..,O]
+ *   ConvTranspose  X, W i8 [C,O/g,kh,kw], rec         strides pads dilations output_padding group to qmin qmax
+ *   MatMul         A [..,M,K], B [..,K,N]             m e to qmin qmax
+ *   MaxPool        X                                  kernel_shape strides pads ceil_mode qmin qmax
+ *   AveragePool    X, mults i32 [n,3] = count, M, e   kernel_shape strides pads ceil_mode count_include_pad to qmin qmax
+ *   Reduce         X                                  fn axes keepdims m e to qmin qmax           (a sum is requantized by m, e)
+ *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value to qmin qmax     numpy broadcasting
+ *   Lut            X, table                           kind to qmin qmax
+ *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
+ *   Rows           X                                  fn axis m e m2 e2 value to qmin qmax
  *   Concat         X...                               axis                                        equal scales
  *   Pad            X                                  pads value mode                             value is an integer of X's scale
- *   Slice          X                                  starts steps (each dim; extents are Y's)
+ *   Slice          X                                  starts steps extents (each dim; steps >= 1)
  *   Transpose      X                                  perm
- *   Reshape        X                                  (shape is Y's)
- *   Expand         X                                  (shape is Y's)
+ *   Reshape        X                                  shape
+ *   Expand         X                                  shape
+ *
+ * fn is a name of lib/isa/fn.def, Pad's mode one of constant, reflect, edge, wrap. to: the output's type as
+ * TensorProto.DataType (3 int8, 5 int16, 6 int32, 9 bool), by default X's. Formulas: lib/isa/insn.def.
  */
 #ifndef HB_FX_H
 #define HB_FX_H
