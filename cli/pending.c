@@ -37,35 +37,6 @@ hb_schedule(hb_graph *g, const hb_march *m, const hb_sched_options *o, hb_progra
 	return hb_error(g->cx, HB_ERR_UNSUPPORTED, NULL, NULL, "no scheduler");
 }
 WEAK hb_status
-hb_hbm_write(hb_ctx *cx, hb_program *const *programs, size_t n, const hb_hbm_options *o, hb_buf *out)
-{
-	return hb_error(cx, HB_ERR_UNSUPPORTED, NULL, NULL, "no hbm");
-}
-WEAK hb_status
-hb_hbm_read(hb_ctx *cx, const uint8_t *p, size_t n, hb_arena *a, hb_hbm *out)
-{
-	return hb_error(cx, HB_ERR_UNSUPPORTED, NULL, NULL, "no hbm");
-}
-WEAK void
-hb_disas_text(const hb_program *p, hb_buf *out)
-{
-}
-WEAK void
-hb_disas_insn(const hb_program *p, const hb_segment *s, size_t i, hb_buf *out)
-{
-}
-WEAK hb_status
-hb_hazards(hb_ctx *cx, const hb_program *p, hb_hazard *out, size_t max, size_t *n)
-{
-	return HB_ERR_UNSUPPORTED;
-}
-WEAK hb_status
-hb_estimate_run(hb_ctx *cx, const hb_program *p, const hb_figures *f, hb_arena *a, hb_trace *trace, void *arg,
-		hb_estimate *out)
-{
-	return hb_error(cx, HB_ERR_UNSUPPORTED, NULL, NULL, "no estimator");
-}
-WEAK hb_status
 hb_convert_lut(hb_convert *cv, hb_node *n)
 {
 	return HB_ERR_UNSUPPORTED;
