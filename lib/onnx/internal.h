@@ -42,6 +42,40 @@ const char *hb_read_tensor_name(hb_reader *r, const uint8_t *p, size_t n);
 /* dtype of a TypeProto's element type; reports a type that is not taken. */
 hb_status hb_read_type(hb_reader *r, const char *where, int64_t number, hb_dtype *dt);
 
+/* ---- export ---- */
+
+/* A node as it will be written. */
+typedef struct hb_draft {
+	const char *name, *op_type, *domain;
+	hb_tensor **in, **out;
+	int nin, nout;
+	hb_attr *attrs;			/* copies: the draft's own to change */
+	struct hb_draft *next;
+} hb_draft;
+
+/* One graph on its way out. */
+typedef struct hb_export {
+	hb_graph *g;
+	hb_arena *arena;
+	hb_map *names;			/* of tensors made here */
+	int opset;			/* of the default domain, that is written */
+	const struct hb_export *outer;	/* of a body */
+	hb_draft *first, *last;
+} hb_export;
+
+/* The operator set that says all of g and its bodies: HB_OPSET_OUT or HB_OPSET_OUT_WIDE. */
+int hb_export_opset(hb_graph *g);
+/* Appends node n in the form that x->opset has for it: one draft or several.
+ * HB_ERR_UNSUPPORTED, reported, where there is none. */
+hb_status hb_export_node(hb_export *x, hb_node *n);
+/* A constant of the export alone; its name begins with `like` and `what`. data is kept. NULL without memory. */
+hb_tensor *hb_export_const(hb_export *x, const char *like, const char *what, hb_dtype dt, const hb_shape *s, const void *data);
+/* A tensor between two drafts. */
+hb_tensor *hb_export_temp(hb_export *x, const char *like, const char *what);
+hb_draft *hb_export_draft(hb_export *x, const char *name, const char *op_type, const char *domain, int nin, int nout);
+
+/* ---- metadata ---- */
+
 /* Quantization in metadata_props: one entry a tensor. */
 #define HB_META_Q "hbcc.q:"
 #define HB_META_UNCALIBRATED "hbcc.uncalibrated"
