@@ -459,6 +459,17 @@ hb_buf_add(hb_buf *b, const void *p, size_t n)
 	b->p[b->len] = 0;
 }
 
+void *
+hb_buf_room(hb_buf *b, size_t n)
+{
+	if (!buf_room(b, n))
+		return NULL;
+	char *p = b->p + b->len;
+	b->len += n;
+	b->p[b->len] = 0;
+	return p;
+}
+
 void
 hb_buf_str(hb_buf *b, const char *s)
 {

@@ -124,6 +124,8 @@ typedef struct hb_buf {
 
 void hb_buf_free(hb_buf *b);
 void hb_buf_add(hb_buf *b, const void *p, size_t n);
+/* n more bytes at the end for the caller to write; NULL without memory. */
+void *hb_buf_room(hb_buf *b, size_t n);
 void hb_buf_str(hb_buf *b, const char *s);
 void hb_buf_printf(hb_buf *b, const char *fmt, ...) HB_PRINTF(2, 3);
 void hb_buf_u8(hb_buf *b, uint8_t v);

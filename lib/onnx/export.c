@@ -191,7 +191,7 @@ node_message(struct writer *w, const hb_export *x, const hb_draft *d, struct lis
 	for (int i = 0; i < d->nout; i++)
 		HB_TRY(push(w, &out, chars(d->out[i] ? d->out[i]->name : "")));
 	for (const hb_attr *a = d->attrs; a; a = a->next) {
-		Onnx__AttributeProto *am;
+		Onnx__AttributeProto *am = NULL;
 		HB_TRY(attr_message(w, x, a, &am));
 		HB_TRY(push(w, &attrs, am));
 	}
@@ -347,33 +347,24 @@ model_message(struct writer *w, hb_graph *g, Onnx__ModelProto **out)
 	return HB_OK;
 }
 
-/* Where protobuf-c appends. */
-struct sink {
-	ProtobufCBuffer base;
-	hb_buf *to;
-};
-
-static void
-sink_append(ProtobufCBuffer *b, size_t n, const uint8_t *p)
-{
-	hb_buf_add(((struct sink *)b)->to, p, n);
-}
-
 static hb_status
 pack(hb_ctx *cx, const ProtobufCMessage *m, hb_buf *out)
 {
-	struct sink s = { .base = { .append = sink_append }, .to = out };
-	if (protobuf_c_message_get_packed_size(m) > INT32_MAX)
+	size_t n = protobuf_c_message_get_packed_size(m);
+	if (n > INT32_MAX)
 		return hb_error(cx, HB_ERR_UNSUPPORTED, NULL, "onnx-size", "the model has more than 2 GiB, which one ONNX file cannot hold");
-	protobuf_c_message_pack_to_buffer(m, &s.base);
-	return out->bad ? hb_nomem(cx, NULL) : HB_OK;
+	uint8_t *to = hb_buf_room(out, n);
+	if (!to)
+		return hb_nomem(cx, NULL);
+	protobuf_c_message_pack(m, to);
+	return HB_OK;
 }
 
 hb_status
 hb_onnx_bytes(hb_graph *g, hb_buf *out)
 {
 	struct writer w = { .g = g, .arena = hb_arena_new(g->cx) };
-	Onnx__ModelProto *m;
+	Onnx__ModelProto *m = NULL;
 	if (!w.arena)
 		return hb_nomem(g->cx, NULL);
 	hb_status st = model_message(&w, g, &m);
