@@ -632,6 +632,10 @@ output_of(struct import *im, struct scope *s, const Onnx__ValueInfoProto *m)
 	if (t->is_output)
 		return hb_error(im->cx, HB_ERR_INPUT, where, "onnx-ssa", "stands twice among the outputs");
 	t->is_output = true;
+	/* Shape inference says it again; a graph that is written before it ran has at least this. */
+	const hb_onnx_type *row = ty && ty->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? hb_onnx_type_of(ty->tensor_type->elem_type) : NULL;
+	if (t->dtype == HB_NONE && row)
+		t->dtype = row->dtype;
 	return add_port(g, &g->outputs, &g->noutputs, &g->cap_outputs, t) ? HB_OK : out_of_memory(im);
 }
 
