@@ -746,6 +746,24 @@ array_sample(cli *c, const array *a, const port *p, size_t input, int64_t k, voi
 	return HB_OK;
 }
 
+hb_status
+value_dequantize(cli *c, const hb_val *v, const hb_q *q, float *out)
+{
+	int64_t n = hb_shape_elems(&v->shape);
+
+	if (!q || q->dtype != v->dtype || (q->nscales > 1 && (q->axis >= v->shape.rank || v->shape.dim[q->axis] != q->nscales)))
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "scale", "%s values have no scale that fits", hb_dtype_name(v->dtype));
+	if (q->nscales <= 1) {
+		hb_dequantize_n(c->cx, v->data, v->dtype, q->scale, out, n);
+		return HB_OK;
+	}
+	int64_t inner = hb_shape_span(&v->shape, q->axis + 1, v->shape.rank);
+	for (int64_t i = 0; i < n; i += inner)
+		hb_dequantize_n(c->cx, (const uint8_t *)v->data + (size_t)i * hb_dtype_size(v->dtype), v->dtype,
+				q->scales[i / inner % q->nscales], out + i, inner);
+	return HB_OK;
+}
+
 /* ---- writing ---- */
 
 const char *

@@ -173,6 +173,9 @@ hb_status array_sample(cli *c, const array *a, const port *p, size_t input, int6
 /* How many samples of p's shape array a holds. */
 hb_status array_count(cli *c, const array *a, const port *p, int64_t *n);
 
+/* Integers of q as floats. */
+hb_status value_dequantize(cli *c, const hb_val *v, const hb_q *q, float *out);
+
 /* ---- samples (samples.c) ---- */
 
 typedef struct samples samples;
@@ -221,6 +224,7 @@ void table_cell(table *t, const char *text);
 void table_cellf(table *t, const char *fmt, ...) HB_PRINTF(2, 3);
 void table_text(const table *t, FILE *f);
 void table_markdown(const table *t, FILE *f);
+hb_arena *table_arena(const table *t);
 void table_html(const table *t, hb_buf *b);
 
 /* Text that may stand in JSON or on a terminal: invalid UTF-8 and control characters replaced. */

@@ -96,6 +96,12 @@ table_new(cli *c, ...)
 	return t;
 }
 
+hb_arena *
+table_arena(const table *t)
+{
+	return t->c->arena;
+}
+
 void
 table_cell(table *t, const char *text)
 {

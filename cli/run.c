@@ -141,7 +141,7 @@ inputs_match(job *j)
 static hb_status
 in_float(cli *c, const hb_q *q, hb_val *v, void **held, size_t *bytes)
 {
-	int64_t n = hb_shape_elems(&v->shape), inner = 1, axis = 1;
+	int64_t n = hb_shape_elems(&v->shape);
 
 	*held = NULL;
 	if (c->a.raw_int || !q || q->dtype == HB_NONE || q->dtype != v->dtype || q->dtype == HB_BOOL)
@@ -150,14 +150,10 @@ in_float(cli *c, const hb_q *q, hb_val *v, void **held, size_t *bytes)
 	float *f = hb_big_alloc(c->cx, *bytes);
 	if (!f)
 		return hb_nomem(c->cx, NULL);
-	if (q->nscales > 1) {
-		axis = v->shape.dim[q->axis];
-		inner = hb_shape_span(&v->shape, q->axis + 1, v->shape.rank);
-		for (int64_t i = 0; i < n; i += inner)
-			hb_dequantize_n(c->cx, (const uint8_t *)v->data + (size_t)i * hb_dtype_size(v->dtype), v->dtype,
-					q->scales[i / inner % axis], f + i, inner);
-	} else {
-		hb_dequantize_n(c->cx, v->data, v->dtype, q->scale, f, n);
+	hb_status st = value_dequantize(c, v, q, f);
+	if (st != HB_OK) {
+		hb_big_free(c->cx, f, *bytes);
+		return st;
 	}
 	*held = f;
 	*v = (hb_val){HB_F32, v->shape, f};

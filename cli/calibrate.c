@@ -1,0 +1,20 @@
+/* calibrate.c: hbcc calibrate: the fake-quantized ONNX model, what compile --emit qdq gives. */
+#include "cli/cli.h"
+
+static hb_status
+run(cli *c)
+{
+	c->a.emit = "qdq";
+	return command_compile.run(c);
+}
+
+const command command_calibrate = {
+	.name = "calibrate",
+	.files = "MODEL.onnx",
+	.summary = "Choose scales from samples and write the model with quantize and dequantize pairs, as ONNX.",
+	.min_files = 1,
+	.max_files = 1,
+	.options = (const opt_id[]){O_march, O_calib, O_output, O_all_outputs, O_run_on_bpu, O_run_on_cpu, O_dtype, O_observer,
+				    O_percentile, O_round, O_scale_divisor, O_int8_outputs, O_END},
+	.run = run,
+};

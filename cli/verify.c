@@ -1,0 +1,505 @@
+/* verify.c: hbcc verify: a compiled form against the float model, tensor by tensor, over the samples.
+ * Tensors are matched by name; what a fused group yields has the name it has in the float graph. */
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct row {			/* a tensor that both forms have */
+	const char *name;
+	hb_tensor *t;			/* of the float graph */
+	hb_q q;				/* of the compiled form */
+	float *ref;			/* the float model's values for this sample */
+	size_t bytes;
+	hb_measure measure;
+	int64_t clipped, seen;
+	struct row *next;
+} row;
+
+typedef struct verify {
+	cli *c;
+	hb_graph *g;			/* float, fused */
+	hb_map *rows;
+	row *first, **last;
+	float *scratch;			/* dequantized values of one tensor */
+	size_t scratch_bytes;
+	hb_measure *outputs;		/* g->noutputs */
+	hb_status st;
+	int64_t samples;
+} verify;
+
+/* ---- values ---- */
+
+static hb_status
+room(verify *v, float **p, size_t *have, size_t need)
+{
+	if (*have >= need)
+		return HB_OK;
+	if (*p)
+		hb_big_free(v->c->cx, *p, *have);
+	*have = 0;
+	*p = hb_big_alloc(v->c->cx, need);
+	if (!*p)
+		return hb_nomem(v->c->cx, NULL);
+	*have = need;
+	return HB_OK;
+}
+
+/* Values as float: integers of q are dequantized into the scratch. */
+static hb_status
+as_float(verify *v, const hb_val *x, const hb_q *q, const float **out)
+{
+	int64_t n = hb_shape_elems(&x->shape);
+
+	if (x->dtype == HB_F32) {
+		*out = x->data;
+		return HB_OK;
+	}
+	HB_TRY(room(v, &v->scratch, &v->scratch_bytes, (size_t)HB_MAX(n, 1) * sizeof(float)));
+	*out = v->scratch;
+	return value_dequantize(v->c, x, q, v->scratch);
+}
+
+static void
+count_clipped(row *r, const hb_val *x)
+{
+	int64_t n = hb_shape_elems(&x->shape);
+
+	if (x->dtype != HB_I8 && x->dtype != HB_I16)
+		return;
+	r->seen += n;
+	for (int64_t i = 0; i < n; i++)
+		r->clipped += x->dtype == HB_I8
+				      ? ((const int8_t *)x->data)[i] == INT8_MIN || ((const int8_t *)x->data)[i] == INT8_MAX
+				      : ((const int16_t *)x->data)[i] == INT16_MIN || ((const int16_t *)x->data)[i] == INT16_MAX;
+}
+
+/* The float model's value of a tensor that the compiled form has: kept until the compiled form has run. */
+static void
+keep_reference(void *arg, hb_tensor *t, const hb_val *x)
+{
+	verify *v = arg;
+	row *r = t->producer ? hb_map_get(v->rows, t->name) : NULL;
+	size_t bytes = (size_t)hb_shape_elems(&x->shape) * sizeof(float);
+
+	if (!r || x->dtype != HB_F32 || v->st != HB_OK || !bytes)
+		return;
+	v->st = room(v, &r->ref, &r->bytes, bytes);
+	if (v->st == HB_OK)
+		memcpy(r->ref, x->data, bytes);
+}
+
+static void
+compare(verify *v, const char *name, const hb_val *x, const hb_q *q)
+{
+	row *r = hb_map_get(v->rows, name);
+	const float *got;
+
+	if (!r || !r->ref || v->st != HB_OK || !hb_shape_eq(&x->shape, &r->t->shape))
+		return;
+	if (x->dtype != HB_F32 && (!q || q->dtype == HB_NONE || q->dtype == HB_BOOL))
+		return;
+	r->q = q ? *q : (hb_q){0};
+	v->st = as_float(v, x, q, &got);
+	if (v->st != HB_OK)
+		return;
+	hb_measure_add(&r->measure, r->ref, got, hb_shape_elems(&x->shape));
+	count_clipped(r, x);
+}
+
+static void
+tap_program(void *arg, const char *name, const hb_val *x, const hb_q *q)
+{
+	compare(arg, name, x, q);
+}
+
+static void
+tap_graph(void *arg, hb_tensor *t, const hb_val *x)
+{
+	compare(arg, t->name, x, &t->q);
+}
+
+static hb_status
+add_row(verify *v, const char *name, const hb_q *q)
+{
+	hb_tensor *t = hb_tensor_find(v->g, name);
+	row *r;
+
+	if (!t || !t->producer || hb_map_get(v->rows, name))
+		return HB_OK;
+	r = HB_NEW(v->c->arena, row);
+	if (!r || !hb_map_put(v->rows, t->name, r))
+		return hb_nomem(v->c->cx, NULL);
+	r->name = t->name;
+	r->t = t;
+	r->q = *q;
+	*v->last = r;
+	v->last = &r->next;
+	return HB_OK;
+}
+
+/* ---- report ---- */
+
+static const hb_node *
+node_of(const row *r)
+{
+	return r->t->producer->group ? r->t->producer->group->root : r->t->producer;
+}
+
+static const char *
+name_of(verify *v, const row *r)
+{
+	const hb_node *n = r->t->producer;
+
+	return r->t->out_index ? hb_arena_printf(v->c->arena, "%s:%d", n->name, r->t->out_index) : n->name;
+}
+
+static const char *
+in_type(verify *v, const row *r)
+{
+	const hb_node *n = node_of(r);
+	const row *from = n->nin && n->in[0] ? hb_map_get(v->rows, n->in[0]->name) : NULL;
+
+	return from ? dtype_word(&from->q, HB_F32) : r->q.dtype == HB_NONE ? "float32" : "int8";
+}
+
+static void
+cell_real(table *t, const char *fmt, double x)
+{
+	if (isfinite(x))
+		table_cell(t, hb_arena_printf(table_arena(t), fmt, x));
+	else
+		table_cell(t, "--");
+}
+
+static hb_status
+out_text(verify *v, bool uncalibrated)
+{
+	table *t = table_new(v->c, "Node", "ON", "Type", "In/Out DataType", "Cosine Similarity", "Threshold", "SQNR dB",
+			     "Clipped", NULL);
+	table *o = table_new(v->c, "Output", "Cosine Similarity", "L1 Distance", "L2 Distance", "Chebyshev Distance", NULL);
+
+	if (!t || !o)
+		return hb_nomem(v->c->cx, NULL);
+	for (const row *r = v->first; r; r = r->next) {
+		if (!r->measure.n)
+			continue;
+		table_cell(t, name_of(v, r));
+		table_cell(t, r->q.dtype != HB_NONE ? "BPU" : "CPU");
+		table_cell(t, node_of(r)->op_type);
+		table_cellf(t, "%s/%s", in_type(v, r), dtype_word(&r->q, HB_F32));
+		cell_real(t, "%.6f", hb_measure_cosine(&r->measure));
+		cell_real(t, "%.6g",
+			  r->q.dtype == HB_I8 && r->q.nscales <= 1    ? (double)r->q.scale * 127
+			  : r->q.dtype == HB_I16 && r->q.nscales <= 1 ? (double)r->q.scale * 32767
+								      : NAN);
+		cell_real(t, "%.2f", hb_measure_sqnr(&r->measure));
+		cell_real(t, "%.4f", r->seen ? (double)r->clipped / (double)r->seen : NAN);
+	}
+	for (size_t i = 0; i < v->g->noutputs; i++) {
+		const hb_measure *e = &v->outputs[i];
+
+		if (!e->n)
+			continue;
+		table_cell(o, v->g->outputs[i]->name);
+		cell_real(o, "%.6f", hb_measure_cosine(e));
+		cell_real(o, "%.6g", hb_measure_l1(e));
+		cell_real(o, "%.6g", hb_measure_l2(e));
+		cell_real(o, "%.6g", hb_measure_chebyshev(e));
+	}
+	table_text(t, stdout);
+	putchar('\n');
+	table_text(o, stdout);
+	printf("\n%lld samples%s\n", (long long)v->samples, uncalibrated ? "; uncalibrated" : "");
+	return HB_OK;
+}
+
+static hb_status
+out_json(verify *v, bool ok, bool uncalibrated)
+{
+	json_t *j = json_report("hbcc.verify/1"), *nodes = json_array(), *outs = json_array();
+	cli *c = v->c;
+
+	json_object_set_new(j, "ok", json_boolean(ok));
+	json_object_set_new(j, "samples", json_integer(v->samples));
+	json_object_set_new(j, "uncalibrated", json_boolean(uncalibrated));
+	for (const row *r = v->first; r; r = r->next) {
+		json_t *o = json_object();
+
+		if (!r->measure.n) {
+			json_decref(o);
+			continue;
+		}
+		json_object_set_new(o, "node", js(c, name_of(v, r)));
+		json_object_set_new(o, "op", js(c, node_of(r)->op_type));
+		json_object_set_new(o, "on", json_string(r->q.dtype != HB_NONE ? "BPU" : "CPU"));
+		json_object_set_new(o, "cosine", js_real(hb_measure_cosine(&r->measure)));
+		json_object_set_new(o, "sqnr", js_real(hb_measure_sqnr(&r->measure)));
+		json_object_set_new(o, "clipped", r->seen ? js_real((double)r->clipped / (double)r->seen) : json_null());
+		json_object_set_new(o, "dtype", json_string(dtype_word(&r->q, HB_F32)));
+		json_object_set_new(o, "scale", r->q.dtype != HB_NONE && r->q.nscales <= 1 ? js_real(r->q.scale) : json_null());
+		json_array_append_new(nodes, o);
+	}
+	json_object_set_new(j, "nodes", nodes);
+	for (size_t i = 0; i < v->g->noutputs; i++) {
+		const hb_measure *e = &v->outputs[i];
+		json_t *o = json_object();
+
+		json_object_set_new(o, "name", js(c, v->g->outputs[i]->name));
+		json_object_set_new(o, "cosine", e->n ? js_real(hb_measure_cosine(e)) : json_null());
+		json_object_set_new(o, "l1", e->n ? js_real(hb_measure_l1(e)) : json_null());
+		json_object_set_new(o, "l2", e->n ? js_real(hb_measure_l2(e)) : json_null());
+		json_object_set_new(o, "chebyshev", e->n ? js_real(hb_measure_chebyshev(e)) : json_null());
+		json_object_set_new(o, "sqnr", e->n ? js_real(hb_measure_sqnr(e)) : json_null());
+		json_array_append_new(outs, o);
+	}
+	json_object_set_new(j, "outputs", outs);
+	return json_out(c, j, NULL);
+}
+
+/* ---- running both ---- */
+
+typedef struct second {			/* the compiled form */
+	hb_program *p;
+	hb_sim *sim;
+	hb_graph *g;
+	hb_exec *ex;
+	hb_val *out;
+	size_t nout;
+} second;
+
+static hb_status
+second_run(second *s, verify *v, const hb_val *in)
+{
+	if (s->p)
+		return hb_sim_run(s->sim, in, s->out);
+	return hb_exec_run(s->ex, in, s->out, tap_graph, v);
+}
+
+static hb_status
+all_samples(verify *v, second *s, hb_exec *ex, samples *data)
+{
+	cli *c = v->c;
+	hb_val *in = HB_NEW_N(c->arena, hb_val, v->g->ninputs + 1), *out = HB_NEW_N(c->arena, hb_val, v->g->noutputs + 1);
+	float **ref = HB_NEW_N(c->arena, float *, v->g->noutputs + 1);
+	size_t *bytes = HB_NEW_N(c->arena, size_t, v->g->noutputs + 1);
+	bool more = true;
+	hb_status st = HB_OK;
+
+	if (!in || !out || !ref || !bytes)
+		return hb_nomem(c->cx, NULL);
+	for (int64_t k = 0; st == HB_OK; k++) {
+		st = samples_get(data, k, in, &more);
+		if (st != HB_OK || !more)
+			break;
+		st = hb_exec_run(ex, in, out, keep_reference, v);
+		for (size_t i = 0; st == HB_OK && i < v->g->noutputs; i++) {
+			size_t need = (size_t)hb_shape_elems(&out[i].shape) * sizeof(float);
+
+			if (out[i].dtype != HB_F32 || !need)
+				continue;
+			st = room(v, &ref[i], &bytes[i], need);
+			if (st == HB_OK)
+				memcpy(ref[i], out[i].data, need);
+		}
+		if (st == HB_OK)
+			st = second_run(s, v, in);
+		for (size_t i = 0; st == HB_OK && i < HB_MIN(v->g->noutputs, s->nout); i++) {
+			const hb_q *q = s->g ? &s->g->outputs[i]->q : NULL;
+			const float *got;
+
+			if (!ref[i] || !hb_shape_eq(&s->out[i].shape, &v->g->outputs[i]->shape))
+				continue;
+			st = as_float(v, &s->out[i], q, &got);
+			if (st == HB_OK)
+				hb_measure_add(&v->outputs[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
+		}
+		st = st == HB_OK ? v->st : st;
+		v->samples = k + 1;
+		hb_progress(c->cx, "verify", k + 1, 0);
+	}
+	for (size_t i = 0; i < v->g->noutputs; i++)
+		if (ref[i])
+			hb_big_free(c->cx, ref[i], bytes[i]);
+	return st;
+}
+
+static hb_status
+second_open(cli *c, const char *path, second *s, const hb_march **m)
+{
+	if (is_hbm(path)) {
+		HB_TRY(hbm_open(c, path, m, &s->p));
+		s->nout = s->p->noutputs;
+	} else {
+		HB_TRY(march_get(c, false, m));
+		HB_TRY(model_read(c, path, &s->g));
+		s->nout = s->g->noutputs;
+	}
+	s->out = HB_NEW_N(c->arena, hb_val, s->nout + 1);
+	return s->out ? HB_OK : hb_nomem(c->cx, NULL);
+}
+
+/* The compiled form's input shapes fix what is symbolic in the float model. */
+static hb_status
+read_float(cli *c, const char *path, const second *s, hb_graph **out)
+{
+	hb_import_options o;
+	size_t n = s->p ? s->p->ninputs : s->g->ninputs;
+
+	HB_TRY(import_options(c, &o));
+	hb_input_shape *v = HB_NEW_N(c->arena, hb_input_shape, o.nshapes + n + 1);
+	if (!v)
+		return hb_nomem(c->cx, NULL);
+	for (size_t i = 0; i < n; i++) {
+		const hb_place_row *r = s->p ? &s->p->places[s->p->inputs[i]] : NULL;
+
+		v[i] = (hb_input_shape){r ? r->name : s->g->inputs[i]->name, r ? r->shape : s->g->inputs[i]->shape, true};
+	}
+	memcpy(v + n, o.shapes, sizeof(*v) * o.nshapes);
+	o.shapes = v;
+	o.nshapes += n;
+	c->cx->file = path;
+	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
+	return hb_pass_shapes(*out, false);
+}
+
+static hb_status
+same_ports(cli *c, const hb_graph *g, const second *s)
+{
+	size_t n = s->p ? s->p->ninputs : s->g->ninputs;
+	char a[HB_SHAPE_TEXT], b[HB_SHAPE_TEXT];
+
+	if (n != g->ninputs || s->nout != g->noutputs)
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "verify",
+				"has %zu inputs and %zu outputs; %s has %zu and %zu: it was not made from this model", n, s->nout,
+				c->files[0], g->ninputs, g->noutputs);
+	for (size_t i = 0; i < n; i++) {
+		const hb_shape *have = s->p ? &s->p->places[s->p->inputs[i]].shape : &s->g->inputs[i]->shape;
+
+		if (!hb_shape_eq(have, &g->inputs[i]->shape))
+			return hb_error(c->cx, HB_ERR_INPUT, NULL, "verify", "takes %s for input '%s'; %s takes %s",
+					hb_shape_text(have, a), g->inputs[i]->name, c->files[0],
+					hb_shape_text(&g->inputs[i]->shape, b));
+	}
+	return HB_OK;
+}
+
+static hb_status
+rows_make(verify *v, const second *s)
+{
+	v->rows = hb_map_new(v->c->arena);
+	if (!v->rows)
+		return hb_nomem(v->c->cx, NULL);
+	v->last = &v->first;
+	for (const hb_node *n = s->g ? s->g->first : NULL; n; n = n->next)
+		for (int i = 0; i < n->nout; i++)
+			if (n->out[i])
+				HB_TRY(add_row(v, n->out[i]->name, &n->out[i]->q));
+	/* an .hbm's tensors in the order of the float graph's nodes */
+	for (const hb_node *n = s->p ? v->g->first : NULL; n; n = n->next)
+		for (int i = 0; i < n->nout; i++)
+			for (size_t k = 0; n->out[i] && k < s->p->nplaces; k++)
+				if (!strcmp(s->p->places[k].name, n->out[i]->name))
+					HB_TRY(add_row(v, n->out[i]->name, &s->p->places[k].q));
+	return HB_OK;
+}
+
+static bool
+uncalibrated_of(const second *s)
+{
+	if (s->p)
+		return s->p->uncalibrated;
+	for (const hb_meta *m = s->g->meta; m; m = m->next)
+		if (!strcmp(m->key, "hbcc.uncalibrated"))
+			return true;
+	return s->g->uncalibrated;
+}
+
+static hb_status
+gate(verify *v, const char *path)
+{
+	hb_status st = HB_OK;
+
+	v->c->cx->file = path;
+	for (size_t i = 0; v->c->set[O_min_cosine] && i < v->g->noutputs; i++) {
+		double cosine = hb_measure_cosine(&v->outputs[i]);
+		const row *worst = NULL;
+
+		if (!v->outputs[i].n || cosine >= v->c->a.min_cosine)
+			continue;
+		for (const row *r = v->first; r; r = r->next)
+			if (r->measure.n && (!worst || hb_measure_cosine(&r->measure) < hb_measure_cosine(&worst->measure)))
+				worst = r;
+		st = hb_error(v->c->cx, HB_ERR_NO, NULL, "min-cosine",
+			      "output '%s' has cosine %.6f; at least %g is asked for; the least of all nodes is %.6f at '%s'",
+			      v->g->outputs[i]->name, cosine, v->c->a.min_cosine, worst ? hb_measure_cosine(&worst->measure) : cosine,
+			      worst ? name_of(v, worst) : "--");
+	}
+	return st;
+}
+
+static hb_status
+run(cli *c)
+{
+	verify v = {.c = c};
+	second s = {0};
+	const hb_march *m;
+	port *ports;
+	samples *data;
+	hb_status st;
+
+	if (!c->a.calib.n)
+		return hb_error(c->cx, HB_ERR_USAGE, "--calib", "option", "verify needs samples");
+	HB_TRY(second_open(c, c->files[1], &s, &m));
+	HB_TRY(read_float(c, c->files[0], &s, &v.g));
+	c->cx->file = c->files[1];
+	HB_TRY(same_ports(c, v.g, &s));
+	HB_TRY(hb_pass_simplify(v.g));
+	HB_TRY(hb_pass_fuse(v.g, m));
+	HB_TRY(rows_make(&v, &s));
+	HB_TRY(graph_ports(c, v.g, &ports));
+	HB_TRY(samples_open(c, &c->a.calib, ports, v.g->ninputs, &data));
+	v.outputs = HB_NEW_N(c->arena, hb_measure, v.g->noutputs + 1);
+	if (!v.outputs)
+		return hb_nomem(c->cx, NULL);
+	hb_exec *ex = hb_exec_new(v.g, &st);
+	if (!ex)
+		return st;
+	hb_sim_options o = {.tap = tap_program, .arg = &v};
+	if (s.p)
+		st = hb_sim_new(c->cx, s.p, &m->fig, &o, &s.sim);
+	else
+		s.ex = hb_exec_new(s.g, &st);
+	if (st == HB_OK && (s.sim || s.ex))
+		st = all_samples(&v, &s, ex, data);
+	if (st == HB_OK)
+		st = gate(&v, c->files[1]);
+	if (st == HB_OK || st == HB_ERR_NO) {
+		bool json = c->a.format && !strcmp(c->a.format, "json");
+		hb_status printed = json ? out_json(&v, st == HB_OK, uncalibrated_of(&s)) : out_text(&v, uncalibrated_of(&s));
+
+		st = printed != HB_OK ? printed : st;
+	}
+	for (row *r = v.first; r; r = r->next)
+		if (r->ref)
+			hb_big_free(c->cx, r->ref, r->bytes);
+	if (v.scratch)
+		hb_big_free(c->cx, v.scratch, v.scratch_bytes);
+	samples_close(data);
+	hb_exec_free(ex);
+	if (s.sim)
+		hb_sim_free(s.sim);
+	if (s.ex)
+		hb_exec_free(s.ex);
+	return st;
+}
+
+const command command_verify = {
+	.name = "verify",
+	.files = "MODEL.onnx MODEL.hbm|MODEL.hbir.onnx",
+	.summary = "Hold a compiled form against the float model over samples: cosine, distances, signal to noise.",
+	.min_files = 2,
+	.max_files = 2,
+	.options = (const opt_id[]){O_calib, O_min_cosine, O_report_format, O_name, O_END},
+	.run = run,
+};
