@@ -71,6 +71,25 @@ typedef struct hb_split3 {
 } hb_split3;
 hb_split3 hb_split_at(const hb_shape *s, int axis);
 
+/* ---- reductions (reduce.c) ---- */
+
+/* Floats are accumulated in double in HB_LANES running values, element i in i % HB_LANES, which are then
+ * combined as a tree: one order at every width. */
+enum { HB_LANES = 64 };
+
+typedef enum hb_reduce_fn {
+	HB_RED_SUM, HB_RED_MEAN, HB_RED_MAX, HB_RED_MIN, HB_RED_PROD, HB_RED_L1, HB_RED_L2, HB_RED_SUM_SQUARE,
+	HB_RED_LOG_SUM, HB_RED_LOG_SUM_EXP
+} hb_reduce_fn;
+
+/* y = x reduced over the dimensions whose bit is set in `axes`; y is dense, of x's type. */
+void hb_reduce(hb_ctx *cx, hb_reduce_fn fn, const hb_val *x, unsigned axes, void *y);
+
+/* Sum of f(x[i]) in double by the lanes above. */
+double hb_sum(hb_isa isa, const float *x, int64_t n);
+/* Sum of (x[i] - mean)^2. */
+double hb_sum_square(hb_isa isa, const float *x, int64_t n, float mean);
+
 /* ---- shape functions ---- */
 
 /* Contents of integer constant i, at most HB_MAX_RANK of them unless `max` says more; a constant that is
