@@ -17,7 +17,7 @@ typedef struct tile {
 	const float *a;			/* k x mr */
 	const float *b;
 	const int64_t *off;		/* NULL: rows of b are a tile's width apart */
-	const float *bias;		/* mr of them, or NULL */
+	const float *bias, *col_bias;	/* mr, or n of them, or NULL */
 	float lo, hi;
 	float *c;
 	int64_t ldc;
@@ -37,7 +37,7 @@ scalar_tile(const tile *t, int mr)
 	float acc[SCALAR_MR][SCALAR_NR];
 	for (int i = 0; i < mr; i++)
 		for (int j = 0; j < t->n; j++)
-			acc[i][j] = t->bias ? t->bias[i] : 0;
+			acc[i][j] = t->bias ? t->bias[i] : t->col_bias ? t->col_bias[j] : 0;
 	for (int64_t k = 0; k < t->k; k++) {
 		const float *b = t->b + (t->off ? t->off[k] : k * SCALAR_NR);
 		for (int i = 0; i < mr; i++)
@@ -83,6 +83,14 @@ avx2_tile(const tile *t, int mr, int nv, bool full)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++)
 			acc[i][v] = t->bias ? _mm256_set1_ps(t->bias[i]) : _mm256_setzero_ps();
+	if (t->col_bias) {
+		HB_UNROLL
+		for (int i = 0; i < mr; i++)
+			HB_UNROLL
+			for (int v = 0; v < nv; v++)
+				acc[i][v] = full || v < nv - 1 ? _mm256_loadu_ps(t->col_bias + 8 * v)
+							       : _mm256_maskload_ps(t->col_bias + 8 * v, mask);
+	}
 	const float *a = t->a;
 	for (int64_t k = 0; k < t->k; k++, a += mr) {
 		const float *p = t->b + (t->off ? t->off[k] : k * AVX2_NR);
@@ -148,6 +156,13 @@ avx512_tile(const tile *t, int mr, int nv)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++)
 			acc[i][v] = t->bias ? _mm512_set1_ps(t->bias[i]) : _mm512_setzero_ps();
+	if (t->col_bias) {
+		HB_UNROLL
+		for (int i = 0; i < mr; i++)
+			HB_UNROLL
+			for (int v = 0; v < nv; v++)
+				acc[i][v] = _mm512_maskz_loadu_ps(v < nv - 1 ? 0xffff : last, t->col_bias + 16 * v);
+	}
 	const float *a = t->a;
 	for (int64_t k = 0; k < t->k; k++, a += mr) {
 		const float *p = t->b + (t->off ? t->off[k] : k * AVX512_NR);
@@ -328,6 +343,7 @@ run_block(hb_isa isa, const hb_gemm *g, const panels *p, int64_t t0, int64_t t1,
 			int64_t col = j * nr, at = col;
 			t.n = (int)HB_MIN(nr, g->n - col);
 			t.b = g->b + (g->off ? col : col * g->k);
+			t.col_bias = g->col_bias ? g->col_bias + col : NULL;
 			bool whole = true;
 			if (g->pitch) {
 				whole = col % g->pitch + t.n <= g->width;
@@ -372,29 +388,19 @@ job_of(hb_isa isa, const hb_gemm *g)
 	return b;
 }
 
-size_t
-hb_gemm_scratch(hb_isa isa, int jobs, int64_t k)
-{
-	(void)isa;
-	(void)jobs;
-	(void)k;
-	return 0;
-}
-
 void
-hb_gemm_run1(hb_isa isa, const hb_gemm *g, void *scratch)
+hb_gemm_run1(hb_isa isa, const hb_gemm *g)
 {
-	(void)scratch;
 	job b = job_of(isa, g);
 	run_items(&b, 0, hb_ceil_div(b.tiles, b.group), 0);
 }
 
 void
-hb_gemm_run(hb_ctx *cx, const hb_gemm *g, void *scratch)
+hb_gemm_run(hb_ctx *cx, const hb_gemm *g)
 {
 	enum { SMALL = 1 << 16, PARTS = 4 };	/* operations not worth a thread; parts a thread */
 	if (cx->jobs == 1 || (double)g->m * (double)g->n * (double)g->k < SMALL) {
-		hb_gemm_run1(cx->isa, g, scratch);
+		hb_gemm_run1(cx->isa, g);
 		return;
 	}
 	job b = job_of(cx->isa, g);

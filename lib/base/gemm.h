@@ -1,4 +1,4 @@
-/* gemm.h: the matrix kernels. Float: c[i][j] = start_i + sum over k of a[i][k] * b[k][j], k
+/* gemm.h: the matrix kernels. Float: c[i][j] = start + sum over k of a[i][k] * b[k][j], k
  * ascending, one fused multiply-add chain an element, whatever the vector width, blocking
  * and thread. Integer: exact modulo 2^32. */
 #ifndef HB_GEMM_H
@@ -27,7 +27,8 @@ typedef struct hb_gemm {
 	/* Element (k, j) of B: b[off[k] + j] where off is set, else b is packed. Nothing outside j < n is read. */
 	const float *b;
 	const int64_t *off;
-	const float *bias;		/* m values that the chains start at; NULL: 0 */
+	/* What the chains start at: m values, one a row, or n values, one a column; both NULL: 0. */
+	const float *bias, *col_bias;
 	float lo, hi;			/* results are brought into [lo, hi]; NaN stays */
 	/* Column j of row i goes to c[i * ldc + j]; where pitch is not 0, columns are rows of `pitch`
 	 * of which the first `width` are kept: c[i * ldc + j / pitch * width + j % pitch]. */
@@ -35,11 +36,9 @@ typedef struct hb_gemm {
 	int64_t ldc, pitch, width;
 } hb_gemm;
 
-/* Bytes of scratch for hb_gemm_run. */
-size_t hb_gemm_scratch(hb_isa isa, int jobs, int64_t k);
-void hb_gemm_run(hb_ctx *cx, const hb_gemm *g, void *scratch);
-/* The same on the calling thread, for callers that are parallel themselves; scratch for one job. */
-void hb_gemm_run1(hb_isa isa, const hb_gemm *g, void *scratch);
+void hb_gemm_run(hb_ctx *cx, const hb_gemm *g);
+/* The same on the calling thread, for callers that are parallel themselves. */
+void hb_gemm_run1(hb_isa isa, const hb_gemm *g);
 
 /* ---- integer: c[i][j] = sum over k of x[i][k] * w[j][k] ---- */
 
