@@ -1,0 +1,493 @@
+/* pool.c: pools over windows and over whole planes. A row of results is computed cell by cell
+ * of the window, so that the inner loop runs along the row. */
+#include "lib/base/cpu.h"
+#include "lib/base/fmath.h"
+#include "ops/conv.h"
+#include "ops/nd.h"
+
+/* The results [lo, hi) along a dimension whose cell k of the window is in the input. */
+static void
+covered(const hb_conv_params *p, int i, int64_t k, int64_t *lo, int64_t *hi)
+{
+	int64_t at = k * p->dilations[i] - p->begin[i], s = p->strides[i];
+	*lo = HB_MIN(at < 0 ? hb_ceil_div(-at, s) : 0, p->out[i]);
+	*hi = p->in[i] > at ? HB_MIN(hb_ceil_div(p->in[i] - at, s), p->out[i]) : 0;
+}
+
+/* Spatial dimensions as three. */
+static hb_conv_params
+three(const hb_conv_params *p)
+{
+	hb_conv_params q = *p;
+	int lead = HB_MAX_SPATIAL - p->nsp;
+	for (int i = HB_MAX_SPATIAL - 1; i >= 0; i--) {
+		int k = i - lead;
+		q.kernel[i] = k >= 0 ? p->kernel[k] : 1;
+		q.strides[i] = k >= 0 ? p->strides[k] : 1;
+		q.dilations[i] = k >= 0 ? p->dilations[k] : 1;
+		q.begin[i] = k >= 0 ? p->begin[k] : 0;
+		q.end[i] = k >= 0 ? p->end[k] : 0;
+		q.in[i] = k >= 0 ? p->in[k] : 1;
+		q.out[i] = k >= 0 ? p->out[k] : 1;
+	}
+	q.nsp = HB_MAX_SPATIAL;
+	return q;
+}
+
+/* Runs fn over the planes (one a sample and channel) of input 0, in parallel. */
+typedef struct planes {
+	hb_conv_params p;		/* of three dimensions */
+	hb_isa isa;
+	hb_dtype dtype;
+	const void *x;
+	void *y;
+	int64_t *indices;
+	int64_t in, out;		/* elements of a plane */
+} planes;
+
+static void
+run_planes(const hb_call *c, void (*fn)(void *arg, int64_t begin, int64_t end, int worker))
+{
+	const hb_val *x = c->in[0], *y = c->out[0], *i = c->n->nout > 1 ? c->out[1] : NULL;
+	planes q = {
+		.p = three(c->n->aux), .isa = c->cx->isa, .dtype = x->dtype, .x = x->data, .y = y->data,
+		.indices = i ? i->data : NULL,
+		.in = hb_shape_span(&x->shape, 2, x->shape.rank), .out = hb_shape_span(&y->shape, 2, y->shape.rank),
+	};
+	int64_t n = x->shape.dim[0] * x->shape.dim[1];
+	if (q.out)
+		hb_parallel(c->cx, n, HB_MAX(1, 4096 / q.out), fn, &q);
+}
+
+/* body(result, cell) for each result of the plane y and each cell of its window in the plane x;
+ * of one result in the order of the window. */
+#define EACH_CELL(p, y, x, type, body)                                                                            \
+	for (int64_t od = 0; od < (p)->out[0]; od++)                                                              \
+		for (int64_t oh = 0; oh < (p)->out[1]; oh++)                                                      \
+			for (int64_t kd = 0; kd < (p)->kernel[0]; kd++)                                           \
+				for (int64_t kh = 0; kh < (p)->kernel[1]; kh++) {                                 \
+					int64_t id = od * (p)->strides[0] + kd * (p)->dilations[0] - (p)->begin[0]; \
+					int64_t ih = oh * (p)->strides[1] + kh * (p)->dilations[1] - (p)->begin[1]; \
+					if (id < 0 || id >= (p)->in[0] || ih < 0 || ih >= (p)->in[1])             \
+						continue;                                                         \
+					type *restrict to = (y) + (od * (p)->out[1] + oh) * (p)->out[2];          \
+					const type *restrict from = (x) + (id * (p)->in[1] + ih) * (p)->in[2];    \
+					for (int64_t kw = 0; kw < (p)->kernel[2]; kw++) {                         \
+						int64_t lo, hi, s = (p)->strides[2];                              \
+						int64_t at = kw * (p)->dilations[2] - (p)->begin[2];              \
+						covered((p), 2, kw, &lo, &hi);                                    \
+						if (s == 1) {                                                     \
+							for (int64_t o = lo; o < hi; o++)                         \
+								body(to[o], from[o + at]);                        \
+						} else if (s == 2) {                                              \
+							for (int64_t o = lo; o < hi; o++)                         \
+								body(to[o], from[2 * o + at]);                    \
+						} else {                                                          \
+							for (int64_t o = lo; o < hi; o++)                         \
+								body(to[o], from[s * o + at]);                    \
+						}                                                                 \
+					}                                                                         \
+				}
+
+/* ---- MaxPool ---- */
+
+static const hb_attr_row max_rows[] = {
+	{ .name = "auto_pad", .type = HB_ATTR_STRING },
+	{ .name = "ceil_mode", .type = HB_ATTR_INT, .since = 10 },
+	{ .name = "dilations", .type = HB_ATTR_INTS, .since = 10 },
+	{ .name = "kernel_shape", .type = HB_ATTR_INTS, .required = true },
+	{ .name = "pads", .type = HB_ATTR_INTS },
+	{ .name = "storage_order", .type = HB_ATTR_INT, .since = 8 },
+	{ .name = "strides", .type = HB_ATTR_INTS },
+	{ NULL },
+};
+
+static hb_status
+shape_pool(hb_graph *g, hb_node *n)
+{
+	const hb_shape *x = &n->in[0]->shape;
+	hb_conv_params *p = HB_AUX(g, n, hb_conv_params);
+	int64_t kernel[HB_MAX_SPATIAL];
+	if (!p)
+		return hb_nomem(g->cx, n->name);
+	HB_TRY(hb_window_kernel(g, n, x->rank - 2, kernel));
+	HB_TRY(hb_window_resolve(g, n, x, kernel, p));
+	p->group = x->dim[1];
+	p->count_include_pad = hb_attr_i(n, "count_include_pad", 0) != 0;
+	p->storage_order = hb_attr_i(n, "storage_order", 0);
+	hb_shape y = *x;
+	for (int i = 0; i < p->nsp; i++)
+		y.dim[2 + i] = p->out[i];
+	HB_TRY(hb_set_out(g, n, 0, n->in[0]->dtype, &y));
+	return n->nout > 1 ? hb_set_out(g, n, 1, HB_I64, &y) : HB_OK;
+}
+
+/* A NaN stays. */
+#define TAKE_MAX(y, x) ((y) = (x) > (y) || (x) != (x) ? (x) : (y))
+#define TAKE_MAX_INT(y, x) ((y) = (x) > (y) ? (x) : (y))
+
+#define MAX_PLANE(type, take, least)                                                 \
+	HB_INLINE void max_plane_##type(const hb_conv_params *p, type *restrict y, const type *restrict x) \
+	{                                                                            \
+		int64_t n = p->out[0] * p->out[1] * p->out[2];                       \
+		for (int64_t i = 0; i < n; i++)                                      \
+			y[i] = least;                                                \
+		EACH_CELL(p, y, x, type, take)                                       \
+	}                                                                            \
+	HB_KERNEL(max_##type, max_plane_##type, (const hb_conv_params *p, type *restrict y, const type *restrict x), (p, y, x))
+
+MAX_PLANE(float, TAKE_MAX, -INFINITY)
+MAX_PLANE(int8_t, TAKE_MAX_INT, INT8_MIN)
+MAX_PLANE(uint8_t, TAKE_MAX_INT, 0)
+
+/* The element of the plane in the order that the indices count. */
+static int64_t
+index_of(const hb_conv_params *p, const int64_t *at)
+{
+	if (p->storage_order)
+		return (at[2] * p->in[1] + at[1]) * p->in[0] + at[0];
+	return (at[0] * p->in[1] + at[1]) * p->in[2] + at[2];
+}
+
+/* The first of the largest cells of one window; *index -1 where no cell is in the input. */
+static void
+find_max(const planes *q, const void *x, const int64_t *o, float *best, int64_t *index)
+{
+	const hb_conv_params *p = &q->p;
+	*index = -1;
+	for (int64_t kd = 0; kd < p->kernel[0]; kd++)
+		for (int64_t kh = 0; kh < p->kernel[1]; kh++)
+			for (int64_t kw = 0; kw < p->kernel[2]; kw++) {
+				int64_t k[3] = { kd, kh, kw }, at[3];
+				bool in = true;
+				for (int i = 0; i < 3; i++) {
+					at[i] = o[i] * p->strides[i] + k[i] * p->dilations[i] - p->begin[i];
+					in = in && at[i] >= 0 && at[i] < p->in[i];
+				}
+				if (!in)
+					continue;
+				float v;
+				hb_float_load(q->dtype, x, (at[0] * p->in[1] + at[1]) * p->in[2] + at[2], 1, 1, &v);
+				if (*index < 0 || v > *best || (v != v && *best == *best)) {
+					*best = v;
+					*index = index_of(p, at);
+				}
+			}
+}
+
+static void
+max_planes(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const planes *q = arg;
+	const hb_conv_params *p = &q->p;
+	(void)worker;
+	for (int64_t c = begin; c < end; c++) {
+		if (q->dtype == HB_F32)
+			max_float[q->isa](p, (float *)q->y + c * q->out, (const float *)q->x + c * q->in);
+		else if (q->dtype == HB_I8)
+			max_int8_t[q->isa](p, (int8_t *)q->y + c * q->out, (const int8_t *)q->x + c * q->in);
+		else
+			max_uint8_t[q->isa](p, (uint8_t *)q->y + c * q->out, (const uint8_t *)q->x + c * q->in);
+		const uint8_t *x = (const uint8_t *)q->x + (size_t)(c * q->in) * hb_dtype_size(q->dtype);
+		for (int64_t i = 0; q->indices && i < q->out; i++) {
+			int64_t o[3] = { i / (p->out[1] * p->out[2]), i / p->out[2] % p->out[1], i % p->out[2] };
+			float best = 0;
+			int64_t index;
+			find_max(q, x, o, &best, &index);
+			q->indices[c * q->out + i] = index < 0 ? -1 : c * q->in + index;
+		}
+	}
+}
+
+static void
+run_max(const hb_call *c)
+{
+	run_planes(c, max_planes);
+}
+
+const hb_op hb_op_max_pool = {
+	.name = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 2,
+	.attrs = max_rows, .types = HB_BIT(HB_F32) | HB_BIT(HB_I8) | HB_BIT(HB_U8),
+	.shape = shape_pool, .run = run_max, .role = HB_ROLE_PASS,
+};
+
+/* ---- AveragePool ---- */
+
+static const hb_attr_row average_rows[] = {
+	{ .name = "auto_pad", .type = HB_ATTR_STRING },
+	{ .name = "ceil_mode", .type = HB_ATTR_INT, .since = 10 },
+	{ .name = "count_include_pad", .type = HB_ATTR_INT, .since = 7 },
+	{ .name = "dilations", .type = HB_ATTR_INTS, .since = 19 },
+	{ .name = "kernel_shape", .type = HB_ATTR_INTS, .required = true },
+	{ .name = "pads", .type = HB_ATTR_INTS },
+	{ .name = "strides", .type = HB_ATTR_INTS },
+	{ NULL },
+};
+
+#define TAKE_SUM(y, x) ((y) += (x))
+
+HB_INLINE void
+sum_plane(const hb_conv_params *p, float *restrict y, const float *restrict x)
+{
+	int64_t n = p->out[0] * p->out[1] * p->out[2];
+	for (int64_t i = 0; i < n; i++)
+		y[i] = 0;
+	EACH_CELL(p, y, x, float, TAKE_SUM)
+}
+
+HB_KERNEL(sum_of, sum_plane, (const hb_conv_params *p, float *restrict y, const float *restrict x), (p, y, x))
+
+/* Cells of window o that count along dimension i: those in the input, or in its padding too. */
+static int64_t
+cells(const hb_conv_params *p, int i, int64_t o)
+{
+	int64_t lo = p->count_include_pad ? -p->begin[i] : 0, hi = p->in[i] + (p->count_include_pad ? p->end[i] : 0);
+	int64_t first = o * p->strides[i] - p->begin[i], d = p->dilations[i];
+	int64_t from = first < lo ? hb_ceil_div(lo - first, d) : 0;
+	int64_t to = hi > first ? HB_MIN(hb_ceil_div(hi - first, d), p->kernel[i]) : 0;
+	return HB_MAX(to - from, 0);
+}
+
+static void
+average_planes(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const planes *q = arg;
+	const hb_conv_params *p = &q->p;
+	(void)worker;
+	for (int64_t c = begin; c < end; c++) {
+		float *y = (float *)q->y + c * q->out;
+		sum_of[q->isa](p, y, (const float *)q->x + c * q->in);
+		for (int64_t od = 0; od < p->out[0]; od++)
+			for (int64_t oh = 0; oh < p->out[1]; oh++) {
+				int64_t rows = cells(p, 0, od) * cells(p, 1, oh);
+				for (int64_t ow = 0; ow < p->out[2]; ow++, y++)
+					*y /= (float)HB_MAX(rows * cells(p, 2, ow), 1);
+			}
+	}
+}
+
+static void
+run_average(const hb_call *c)
+{
+	run_planes(c, average_planes);
+}
+
+const hb_op hb_op_average_pool = {
+	.name = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.attrs = average_rows, .types = HB_BIT(HB_F32),
+	.shape = shape_pool, .run = run_average, .role = HB_ROLE_OWN,
+};
+
+/* ---- LpPool: (sum |x|^p)^(1/p) ---- */
+
+static const hb_attr_row lp_rows[] = {
+	{ .name = "auto_pad", .type = HB_ATTR_STRING },
+	{ .name = "ceil_mode", .type = HB_ATTR_INT, .since = 18 },
+	{ .name = "dilations", .type = HB_ATTR_INTS, .since = 18 },
+	{ .name = "kernel_shape", .type = HB_ATTR_INTS, .required = true },
+	{ .name = "p", .type = HB_ATTR_FLOAT, .until = 1 },
+	{ .name = "p", .type = HB_ATTR_INT, .since = 2 },
+	{ .name = "pads", .type = HB_ATTR_INTS },
+	{ .name = "strides", .type = HB_ATTR_INTS },
+	{ NULL },
+};
+
+static float
+exponent(const hb_node *n)
+{
+	return n->version < 2 ? hb_attr_f(n, "p", 2) : (float)hb_attr_i(n, "p", 2);
+}
+
+static hb_status
+check_exponent(hb_graph *g, hb_node *n)
+{
+	float e = exponent(n);
+	return e > 0 ? HB_OK : HB_BAD(g, n, "p is %g; it must be above 0", (double)e);
+}
+
+static float
+power(float x, float e)
+{
+	float a = hb_absf(x);
+	return e == 1 ? a : e == 2 ? a * a : hb_powf(a, e);
+}
+
+static float
+root(float s, float e)
+{
+	return e == 1 ? s : e == 2 ? sqrtf(s) : hb_powf(s, 1 / e);
+}
+
+static hb_status
+shape_lp(hb_graph *g, hb_node *n)
+{
+	HB_TRY(check_exponent(g, n));
+	return shape_pool(g, n);
+}
+
+static void
+lp_plane(const hb_conv_params *p, float e, float *restrict y, const float *restrict x)
+{
+	int64_t n = p->out[0] * p->out[1] * p->out[2];
+	for (int64_t i = 0; i < n; i++)
+		y[i] = 0;
+#define TAKE_POWER(y_, x_) ((y_) += power((x_), e))
+	EACH_CELL(p, y, x, float, TAKE_POWER)
+	for (int64_t i = 0; i < n; i++)
+		y[i] = root(y[i], e);
+}
+
+static void
+run_lp(const hb_call *c)
+{
+	const hb_val *x = c->in[0], *y = c->out[0];
+	hb_conv_params p = three(c->n->aux);
+	int64_t n = x->shape.dim[0] * x->shape.dim[1];
+	int64_t in = p.in[0] * p.in[1] * p.in[2], out = p.out[0] * p.out[1] * p.out[2];
+	float e = exponent(c->n);
+	for (int64_t i = 0; i < n; i++)
+		lp_plane(&p, e, (float *)y->data + i * out, (const float *)x->data + i * in);
+}
+
+const hb_op hb_op_lp_pool = {
+	.name = "LpPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.attrs = lp_rows, .types = HB_BIT(HB_F32), .shape = shape_lp, .run = run_lp,
+};
+
+/* ---- over whole planes ---- */
+
+static hb_status
+shape_global(hb_graph *g, hb_node *n)
+{
+	const hb_shape *x = &n->in[0]->shape;
+	hb_shape y = *x;
+	if (x->rank < 2)
+		return HB_BAD(g, n, "input has rank %d; %s takes rank 2 and above", x->rank, n->op_type);
+	for (int i = 2; i < y.rank; i++)
+		y.dim[i] = 1;
+	n->aux = NULL;
+	if (x->rank >= 3 && x->rank <= 5) {	/* the same as a window over everything */
+		hb_conv_params *p = HB_AUX(g, n, hb_conv_params);
+		if (!p)
+			return hb_nomem(g->cx, n->name);
+		p->nsp = x->rank - 2;
+		p->group = x->dim[1];
+		for (int i = 0; i < p->nsp; i++) {
+			p->kernel[i] = p->in[i] = x->dim[2 + i];
+			p->strides[i] = p->dilations[i] = p->out[i] = 1;
+		}
+	}
+	return hb_set_out(g, n, 0, n->in[0]->dtype, &y);
+}
+
+enum { LANES = 16 };
+
+/* Element i is added to lane i % 16, in ascending order; then the lanes by halves. */
+HB_INLINE void
+lane_sum(const float *x, int64_t n, float e, float *sum)
+{
+	float lane[LANES] = { 0 };
+	int64_t i = 0;
+	if (e == 0) {
+		for (; i + LANES <= n; i += LANES)
+			for (int k = 0; k < LANES; k++)
+				lane[k] += x[i + k];
+		for (int k = 0; i + k < n; k++)
+			lane[k] += x[i + k];
+	} else {
+		for (; i < n; i++)
+			lane[i % LANES] += power(x[i], e);
+	}
+	for (int half = LANES / 2; half; half /= 2)
+		for (int k = 0; k < half; k++)
+			lane[k] += lane[k + half];
+	*sum = lane[0];
+}
+
+HB_KERNEL(sum_lanes, lane_sum, (const float *x, int64_t n, float e, float *sum), (x, n, e, sum))
+
+typedef enum global { GLOBAL_AVERAGE, GLOBAL_MAX, GLOBAL_LP } global;
+
+typedef struct global_job {
+	global kind;
+	hb_isa isa;
+	const float *x;
+	float *y, e;
+	int64_t span;
+} global_job;
+
+static void
+global_planes(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const global_job *j = arg;
+	(void)worker;
+	for (int64_t c = begin; c < end; c++) {
+		const float *x = j->x + c * j->span;
+		float y = -INFINITY;
+		if (j->kind == GLOBAL_MAX) {
+			for (int64_t i = 0; i < j->span; i++)
+				TAKE_MAX(y, x[i]);
+		} else {
+			sum_lanes[j->isa](x, j->span, j->kind == GLOBAL_LP ? j->e : 0, &y);
+			y = j->kind == GLOBAL_LP ? root(y, j->e) : y / (float)j->span;
+		}
+		j->y[c] = y;
+	}
+}
+
+static void
+run_global(const hb_call *c, global kind, float e)
+{
+	const hb_shape *x = &c->in[0]->shape;
+	global_job j = {
+		.kind = kind, .isa = c->cx->isa, .x = c->in[0]->data, .y = c->out[0]->data, .e = e,
+		.span = hb_shape_span(x, 2, x->rank),
+	};
+	hb_parallel(c->cx, x->dim[0] * x->dim[1], HB_MAX(1, 16384 / HB_MAX(j.span, 1)), global_planes, &j);
+}
+
+static void
+run_global_average(const hb_call *c)
+{
+	run_global(c, GLOBAL_AVERAGE, 0);
+}
+
+static void
+run_global_max(const hb_call *c)
+{
+	run_global(c, GLOBAL_MAX, 0);
+}
+
+static void
+run_global_lp(const hb_call *c)
+{
+	run_global(c, GLOBAL_LP, exponent(c->n));
+}
+
+const hb_op hb_op_global_average_pool = {
+	.name = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.types = HB_BIT(HB_F32), .shape = shape_global, .run = run_global_average, .role = HB_ROLE_OWN,
+};
+
+const hb_op hb_op_global_max_pool = {
+	.name = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.types = HB_BIT(HB_F32), .shape = shape_global, .run = run_global_max, .role = HB_ROLE_PASS,
+};
+
+static const hb_attr_row global_lp_rows[] = {
+	{ .name = "p", .type = HB_ATTR_FLOAT, .until = 1 },
+	{ .name = "p", .type = HB_ATTR_INT, .since = 2 },
+	{ NULL },
+};
+
+static hb_status
+shape_global_lp(hb_graph *g, hb_node *n)
+{
+	HB_TRY(check_exponent(g, n));
+	return shape_global(g, n);
+}
+
+const hb_op hb_op_global_lp_pool = {
+	.name = "GlobalLpPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.attrs = global_lp_rows, .types = HB_BIT(HB_F32), .shape = shape_global_lp, .run = run_global_lp,
+};
