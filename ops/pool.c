@@ -237,14 +237,16 @@ sum_plane(const hb_conv_params *p, float *restrict y, const float *restrict x)
 
 HB_KERNEL(sum_of, sum_plane, (const hb_conv_params *p, float *restrict y, const float *restrict x), (p, y, x))
 
-/* Cells of window o that count along dimension i: those in the input, or in its padding too. */
+/* Cells of window o that count along dimension i: those in the input; with count_include_pad all, those too
+ * that ceil_mode adds beyond the padding, as ONNX and ONNX Runtime have it. */
 static int64_t
 cells(const hb_conv_params *p, int i, int64_t o)
 {
-	int64_t lo = p->count_include_pad ? -p->begin[i] : 0, hi = p->in[i] + (p->count_include_pad ? p->end[i] : 0);
 	int64_t first = o * p->strides[i] - p->begin[i], d = p->dilations[i];
-	int64_t from = first < lo ? hb_ceil_div(lo - first, d) : 0;
-	int64_t to = hi > first ? HB_MIN(hb_ceil_div(hi - first, d), p->kernel[i]) : 0;
+	if (p->count_include_pad)
+		return p->kernel[i];
+	int64_t from = first < 0 ? hb_ceil_div(-first, d) : 0;
+	int64_t to = p->in[i] > first ? HB_MIN(hb_ceil_div(p->in[i] - first, d), p->kernel[i]) : 0;
 	return HB_MAX(to - from, 0);
 }
 
