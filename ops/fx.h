@@ -64,44 +64,67 @@ hb_tensor *hb_group_addend(const hb_node *n);
 
 /* ---- lower ---- */
 
-/* A box of a tensor: for each dimension of its logical shape a range. */
+/* A box of a tensor: for each dimension of its logical shape a range. Empty where lo >= hi in one. */
 struct hb_box {
 	int rank;
 	int64_t lo[HB_MAX_RANK], hi[HB_MAX_RANK];	/* [lo, hi) */
 };
 
-/* Where an output may be cut into bands or blocks. */
+/* Where an output may be cut into bands or blocks: rows (of its layout), columns, the innermost
+ * dimension; SUM: a convolution's input channels, added up in int32. */
 enum { HB_CUT_ROW = 1, HB_CUT_COL = 2, HB_CUT_CHAN = 4, HB_CUT_SUM = 8 };
 
-/* What the scheduler asks of an hbcc operator; filled in by ops/fx_*.c, used by lib/sched.
- */
+/* What one call of .lower makes: a box of output 0, over input channels [k0, k1) of a group.
+ * Where that is not all of them, raw int32 sums are kept in a temp between the calls. */
+typedef struct hb_tile {
+	hb_box out;
+	int64_t k0, k1;
+	bool first, last;		/* of the blocks of input channels */
+} hb_tile;
+
+/* A strided box of elements of any rank, in the tensor's logical order of dimensions. */
+typedef struct hb_tview {
+	hb_space space;
+	hb_dtype dtype;
+	uint32_t buf;
+	int64_t base;			/* bytes in the buffer */
+	int rank;
+	int64_t ext[HB_MAX_RANK], stride[HB_MAX_RANK];	/* bytes */
+	int ring;			/* the dimension that wraps, -1: none */
+	int64_t ring_rows, ring_first;
+} hb_tview;
+
+/* What the scheduler asks of an hbcc operator (ops/lower_*.c). */
 typedef struct hb_sched_op {
-	/* The box of input k that box `out` of output 0 reads. */
+	/* The box of input k that box `out` of output 0 reads; may be empty. Not asked for params. */
 	void (*need)(const hb_node *n, int k, const hb_box *out, hb_box *in);
+	uint32_t params;		/* bit k: input k reaches the instructions through .constant */
 	unsigned cut;			/* HB_CUT_* */
-	bool view;			/* where layouts allow it is no instruction at all */
-	bool windowed;			/* wants its rank-4 tensors in N,H,W,C order */
-	/* Emits the instructions for one box of output 0. */
-	hb_status (*lower)(hb_lower *lw, const hb_node *n, const hb_box *out);
+	bool windowed;			/* wants its rank-3 and rank-4 tensors with channels innermost */
+	bool copies;			/* reads its inputs by copies alone: they may stay in DDR */
+	int64_t (*depth)(const hb_node *n);	/* with HB_CUT_SUM: input channels of a group */
+	int64_t (*quantum)(const hb_node *n);	/* channels of a pass are a multiple or divisor of it; NULL: 1 */
+	/* Emits the instructions for one tile. */
+	hb_status (*lower)(hb_lower *lw, const hb_node *n, const hb_tile *tile);
 } hb_sched_op;
+
+/* Writes the constant that `key` names: .lower's own meaning. */
+typedef void hb_fill(const hb_node *n, const int64_t key[8], void *to);
 
 /* ---- what .lower may call; the emitter (lib/sched/emit.c) implements it ----
  * Operators are below the scheduler, so the calls go through this table. */
 struct hb_lower {
 	hb_ctx *cx;
-	/* View of a box of n's output (k = -1) or input k, in the tensor's logical order of dimensions:
-	 * rank, extents, byte strides by logical dimension; the ring is in the row dimension, if any,
-	 * and that is put first by hb_lower_rcn(). Inputs: the box is what .need gave, clipped to the tensor;
-	 * *lo tells where in the tensor the view begins. */
-	hb_status (*view)(hb_lower *lw, const hb_node *n, int k, const hb_box *box, hb_view *v);
-	/* Bytes that this box needs as constants, packed into `par` once however often asked for with
-	 * equal contents, loaded into SRAM before first use; a dense view of the given type and extents. */
-	hb_status (*constant)(hb_lower *lw, const hb_node *n, const void *bytes, hb_dtype dt, int rank,
-			      const uint32_t *ext, hb_view *v);
-	/* SRAM for an intermediate, dense in the order given. */
-	hb_status (*temp)(hb_lower *lw, const hb_node *n, hb_dtype dt, int rank, const uint32_t *ext, hb_view *v);
-	/* Appends; engine by the instruction's row. */
-	hb_status (*emit)(hb_lower *lw, const hb_node *n, const hb_insn *i);
+	/* A box of n's output (k = -1) or input k. It must lie inside the tensor and inside what .need gave. */
+	hb_status (*view)(hb_lower *lw, const hb_node *n, int k, const hb_box *box, hb_tview *v);
+	/* A constant of this tile: made by `fill` once a key, packed once however often its bytes occur,
+	 * loaded into SRAM before use; a dense view of the given type and extents. */
+	hb_status (*constant)(hb_lower *lw, const hb_node *n, const int64_t key[8], hb_fill *fill, hb_dtype dt,
+			      int rank, const int64_t *ext, hb_view *v);
+	/* SRAM for an intermediate, dense in the order given; the i-th call of each tile gets the same bytes. */
+	hb_status (*temp)(hb_lower *lw, const hb_node *n, hb_dtype dt, int rank, const int64_t *ext, hb_tview *v);
+	/* Appends; sets engine by the instruction's row and its operands' spaces. */
+	hb_status (*emit)(hb_lower *lw, const hb_node *n, hb_insn *i);
 };
 
 #endif
