@@ -79,7 +79,8 @@ enum { HB_CUT_ROW = 1, HB_CUT_COL = 2, HB_CUT_CHAN = 4, HB_CUT_SUM = 8 };
 typedef struct hb_tile {
 	hb_box out;
 	int64_t k0, k1;
-	bool first, last;		/* of the blocks of input channels */
+	int block;			/* number of this block of input channels */
+	bool last;			/* no block follows */
 } hb_tile;
 
 /* A strided box of elements of any rank, in the tensor's logical order of dimensions. */
@@ -102,6 +103,7 @@ typedef struct hb_sched_op {
 	unsigned cut;			/* HB_CUT_* */
 	bool windowed;			/* wants its rank-3 and rank-4 tensors with channels innermost */
 	bool copies;			/* reads its inputs by copies alone: they may stay in DDR */
+	int (*whole)(const hb_node *n);	/* a dimension of the output that is never cut; NULL: none */
 	int64_t (*depth)(const hb_node *n);	/* with HB_CUT_SUM: input channels of a group */
 	int64_t (*quantum)(const hb_node *n);	/* channels of a pass are a multiple or divisor of it; NULL: 1 */
 	/* Emits the instructions for one tile. */

@@ -38,20 +38,29 @@ void hb_tview_insert(hb_tview *v, int d);
 /* Dimensions in the order p: p[i] is the old place of new dimension i. */
 void hb_tview_permute(hb_tview *v, const int *p);
 
-/* Neighbouring dimensions of n views of equal extents become one where all their strides allow,
- * extents of 1 go; dimensions before `keep_from_end` from the last only. A ring stays by itself. */
-void hb_tview_merge(hb_tview **v, int n, int keep_from_end);
-
 /* As an operand: rank 1..6, a ring only in dimension 0. False where it is none of that. */
 bool hb_tview_operand(const hb_tview *v, hb_view *out);
+/* The same; reports. */
+hb_status hb_lower_operand(hb_lower *lw, const hb_node *n, const hb_tview *v, hb_view *out);
 
-/* Calls fn with every choice of views of rank <= max_rank, a ring only first, that together are v[0..n):
- * outer dimensions are unrolled. The last `keep_from_end` dimensions are never merged or unrolled. */
-typedef hb_status hb_tview_fn(void *arg, hb_tview *v, const int64_t *at);
-hb_status hb_tview_unroll(hb_tview *v, int n, int max_rank, int keep_from_end, hb_tview_fn *fn, void *arg);
+/* n views of equal rank, whose dimensions before the last `keep` have equal extents, in pieces of rank
+ * <= max_rank with a ring only first: neighbours are merged, the rest is unrolled. fn gets each piece. */
+typedef hb_status hb_tview_fn(void *arg, hb_tview *v);
+hb_status hb_tview_unroll(const hb_tview *v, int n, int max_rank, int keep, hb_tview_fn *fn, void *arg);
 
-/* out = a, of equal extents, as copies (a fill where a is NULL). */
+/* ---- instructions ---- */
+
+/* insn with operands v[0..nv) of equal extents, in as many pieces as their ranks and rings ask for. */
+hb_status hb_lower_each(hb_lower *lw, const hb_node *n, const hb_insn *insn, const hb_tview *v, int nv);
 hb_status hb_lower_copy(hb_lower *lw, const hb_node *n, const hb_tview *out, const hb_tview *a);
 hb_status hb_lower_fill(hb_lower *lw, const hb_node *n, const hb_tview *out, int32_t value);
+
+/* Attributes fn, and qmin, qmax (by default the limits of the output's type). */
+hb_fn hb_attr_fn(const hb_node *n);
+void hb_lower_clamp(const hb_node *n, int32_t *qmin, int32_t *qmax);
+
+/* Constant input k as it is, as one row. */
+hb_fill hb_fill_param;
+hb_status hb_lower_param(hb_lower *lw, const hb_node *n, int k, hb_view *v);
 
 #endif
