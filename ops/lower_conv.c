@@ -181,7 +181,7 @@ static hb_status
 lower_conv(hb_lower *lw, const hb_node *n, const hb_tile *t)
 {
 	geometry g = geometry_of(n, false);
-	int64_t c0 = t->out.lo[1], c1 = t->out.hi[1];
+	int64_t c0 = t->out.lo[1], c1 = t->out.hi[1], groups;
 	const int64_t key[8] = { KEY_WEIGHTS, c0, c1, t->k0, t->k1 };
 	const int64_t ext[4] = { c1 - c0, g.k[0], g.k[1], t->k1 - t->k0 };
 	hb_insn i = { .op = HB_I_conv };
@@ -189,14 +189,17 @@ lower_conv(hb_lower *lw, const hb_node *n, const hb_tile *t)
 	hb_box in;
 
 	need_conv(n, 0, &t->out, &in);
+	groups = (in.hi[1] - in.lo[1]) / g.icg;
+	if (t->k1 - t->k0 < g.icg) {	/* of one group: the planner cuts no more than one then */
+		in.lo[1] += t->k0;
+		in.hi[1] = in.lo[1] + t->k1 - t->k0;
+	}
 	HB_TRY(lw->view(lw, n, 0, &in, &a));
-	if (t->k1 - t->k0 < g.icg)	/* of one group: the planner cuts no more than one then */
-		hb_tview_cut(&a, 1, t->k0, t->k1 - t->k0, 1);
 	HB_TRY(sums(lw, n, t, 3, &out, &add));
 	HB_TRY(lw->constant(lw, n, key, fill_weights, HB_I8, 4, ext, &i.v[2]));
 	HB_TRY(records(lw, n, t, c0, c1, &i.v[3]));
 	limits(n, t, &i);
-	i.imm[HB_IMM_conv_groups] = (int32_t)((in.hi[1] - in.lo[1]) / g.icg);
+	i.imm[HB_IMM_conv_groups] = (int32_t)groups;
 	/* Where the windows begin, counted from the view's first row and column. */
 	for (int d = 0; d < g.ns; d++) {
 		int at = d + 2 - g.ns;
@@ -290,8 +293,9 @@ lower_linear(hb_lower *lw, const hb_node *n, const hb_tile *t)
 	hb_box in;
 
 	need_linear(n, 0, &t->out, &in);
+	in.lo[last] = t->k0;
+	in.hi[last] = t->k1;
 	HB_TRY(lw->view(lw, n, 0, &in, &v[1]));
-	hb_tview_cut(&v[1], last, t->k0, t->k1 - t->k0, 1);
 	HB_TRY(sums(lw, n, t, 3, &v[0], &v[2]));
 	p.added = v[2].rank > 0;
 	HB_TRY(lw->constant(lw, n, key, fill_weights, HB_I8, 4, ext, &p.insn.v[2]));
