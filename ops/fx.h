@@ -111,7 +111,7 @@ typedef struct hb_sched_op {
 } hb_sched_op;
 
 /* Writes the constant that `key` names: .lower's own meaning. */
-typedef void hb_fill(const hb_node *n, const int64_t key[8], void *to);
+typedef void hb_fill_fn(const hb_node *n, const int64_t key[8], void *to);
 
 /* ---- what .lower may call; the emitter (lib/sched/emit.c) implements it ----
  * Operators are below the scheduler, so the calls go through this table. */
@@ -121,7 +121,7 @@ struct hb_lower {
 	hb_status (*view)(hb_lower *lw, const hb_node *n, int k, const hb_box *box, hb_tview *v);
 	/* A constant of this tile: made by `fill` once a key, packed once however often its bytes occur,
 	 * loaded into SRAM before use; a dense view of the given type and extents. */
-	hb_status (*constant)(hb_lower *lw, const hb_node *n, const int64_t key[8], hb_fill *fill, hb_dtype dt,
+	hb_status (*constant)(hb_lower *lw, const hb_node *n, const int64_t key[8], hb_fill_fn *fill, hb_dtype dt,
 			      int rank, const int64_t *ext, hb_view *v);
 	/* SRAM for an intermediate, dense in the order given; the i-th call of each tile gets the same bytes. */
 	hb_status (*temp)(hb_lower *lw, const hb_node *n, hb_dtype dt, int rank, const int64_t *ext, hb_tview *v);

@@ -1,5 +1,6 @@
 /* fx_conv.c: Conv, Linear, MatMul on whole tensors by the conv instruction; ConvTranspose by its definition. */
 #include "ops/fx_util.h"
+#include "ops/lower.h"
 
 enum { SIDE_MAX = 65535, STEP_MAX = 65535 };	/* what the instruction takes */
 
@@ -176,6 +177,7 @@ const hb_op hb_op_fx_conv = {
 	.attrs = conv_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16),
 	.in_types = { 0, HB_BIT(HB_I8), HB_BIT(HB_I32), HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32) },
 	.shape = shape_conv, .scratch = scratch_conv, .run = run_conv, .macs = macs_conv,
+	.sched = &hb_sched_conv,
 };
 
 /* ---- ConvTranspose: each input pixel spreads over its outputs ---- */
@@ -296,6 +298,7 @@ const hb_op hb_op_fx_conv_transpose = {
 	.attrs = conv_transpose_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16),
 	.in_types = { 0, HB_BIT(HB_I8), HB_BIT(HB_I32) },
 	.shape = shape_conv_transpose, .scratch = scratch_conv_transpose, .run = run_conv_transpose, .macs = macs_conv_transpose,
+	.sched = &hb_sched_conv_transpose,
 };
 
 /* ---- Linear: pixels are rows of X ---- */
@@ -393,6 +396,7 @@ const hb_op hb_op_fx_linear = {
 	.attrs = linear_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16),
 	.in_types = { 0, HB_BIT(HB_I8), HB_BIT(HB_I32), HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32) },
 	.shape = shape_linear, .scratch = scratch_linear, .run = run_linear, .macs = macs_linear,
+	.sched = &hb_sched_linear,
 };
 
 /* ---- MatMul: B's columns are the weights ---- */
@@ -500,4 +504,5 @@ const hb_op hb_op_fx_matmul = {
 	.name = "MatMul", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = matmul_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16),
 	.shape = shape_matmul, .scratch = scratch_matmul, .run = run_matmul, .macs = macs_matmul,
+	.sched = &hb_sched_matmul,
 };

@@ -1,5 +1,6 @@
 /* fx_ew.c: Ew, Lut and Rows on whole tensors, by their instructions. */
 #include "ops/fx_util.h"
+#include "ops/lower.h"
 
 #define ROW_TO { "to", HB_ATTR_INT, false, 0, 0 }
 #define ROW_CLAMP { "qmin", HB_ATTR_INT, false, 0, 0 }, { "qmax", HB_ATTR_INT, false, 0, 0 }
@@ -81,6 +82,7 @@ static const hb_attr_row ew_rows[] = {
 const hb_op hb_op_fx_ew = {
 	.name = "Ew", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = ew_rows, .types = HB_FX_TYPES, .shape = shape_ew, .run = run_ew,
+	.sched = &hb_sched_ew,
 };
 
 /* ---- Lut ---- */
@@ -147,6 +149,7 @@ const hb_op hb_op_fx_lut = {
 	.name = "Lut", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = lut_rows, .types = HB_FX_NARROW | HB_BIT(HB_I32), .in_types = { 0, HB_FX_TYPES },
 	.shape = shape_lut, .run = run_lut,
+	.sched = &hb_sched_lut,
 };
 
 /* ---- Rows ---- */
@@ -219,4 +222,5 @@ const hb_op hb_op_fx_rows = {
 	.name = "Rows", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = rows_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16),
 	.shape = shape_rows, .scratch = scratch_rows, .run = run_rows,
+	.sched = &hb_sched_rows,
 };

@@ -1,5 +1,6 @@
 /* fx_move.c: fixed-point operators that move integers: Concat, Pad, Slice, Transpose, Reshape, Expand. */
 #include "ops/fx_util.h"
+#include "ops/lower.h"
 
 /* ---- Concat ---- */
 
@@ -50,6 +51,7 @@ static const hb_attr_row axis_rows[] = { { "axis", HB_ATTR_INT, true, 0, 0 }, { 
 const hb_op hb_op_fx_concat = {
 	.name = "Concat", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1,
 	.attrs = axis_rows, .types = HB_FX_TYPES, .shape = shape_concat, .run = run_concat,
+	.sched = &hb_sched_concat,
 };
 
 /* ---- Pad ---- */
@@ -163,6 +165,7 @@ static const hb_attr_row pad_rows[] = {
 const hb_op hb_op_fx_pad = {
 	.name = "Pad", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = pad_rows, .types = HB_FX_TYPES, .shape = shape_pad, .run = run_pad,
+	.sched = &hb_sched_pad,
 };
 
 /* ---- Slice, Transpose, Expand: a strided walk over the input; aux is its strides and first element ---- */
@@ -217,6 +220,7 @@ static const hb_attr_row slice_rows[] = {
 const hb_op hb_op_fx_slice = {
 	.name = "Slice", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = slice_rows, .types = HB_FX_TYPES, .shape = shape_slice, .run = run_move,
+	.sched = &hb_sched_slice,
 };
 
 static hb_status
@@ -247,6 +251,7 @@ static const hb_attr_row transpose_rows[] = { { "perm", HB_ATTR_INTS, true, 0, 0
 const hb_op hb_op_fx_transpose = {
 	.name = "Transpose", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = transpose_rows, .types = HB_FX_TYPES, .shape = shape_transpose, .run = run_move,
+	.sched = &hb_sched_transpose,
 };
 
 /* The attribute `shape`; ranks differ from the input's. */
@@ -294,6 +299,7 @@ static const hb_attr_row shape_rows[] = { { "shape", HB_ATTR_INTS, true, 0, 0 },
 const hb_op hb_op_fx_expand = {
 	.name = "Expand", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = shape_rows, .types = HB_FX_TYPES, .shape = shape_expand, .run = run_move,
+	.sched = &hb_sched_expand,
 };
 
 static hb_status
@@ -318,4 +324,5 @@ run_reshape(const hb_call *c)
 const hb_op hb_op_fx_reshape = {
 	.name = "Reshape", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = shape_rows, .types = HB_FX_TYPES, .shape = shape_reshape, .run = run_reshape,
+	.sched = &hb_sched_reshape,
 };

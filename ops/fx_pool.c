@@ -1,6 +1,7 @@
 /* fx_pool.c: MaxPool by the reduce instruction; AveragePool and Reduce by their
  * definitions; Resize by the sample instruction. */
 #include "ops/fx_util.h"
+#include "ops/lower.h"
 
 enum { SIDE_MAX = 65535 };
 
@@ -118,6 +119,7 @@ const hb_op hb_op_fx_max_pool = {
 	.name = "MaxPool", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = max_pool_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16),
 	.shape = shape_max_pool, .scratch = scratch_max_pool, .run = run_max_pool,
+	.sched = &hb_sched_max_pool,
 };
 
 /* ---- AveragePool: one multiplier a count of cells ---- */
@@ -220,6 +222,7 @@ const hb_op hb_op_fx_average_pool = {
 	.name = "AveragePool", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = average_pool_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32) },
 	.shape = shape_average_pool, .run = run_average_pool,
+	.sched = &hb_sched_average_pool,
 };
 
 /* ---- Reduce ---- */
@@ -340,6 +343,7 @@ static const hb_attr_row reduce_rows[] = {
 const hb_op hb_op_fx_reduce = {
 	.name = "Reduce", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = reduce_rows, .types = HB_FX_TYPES, .shape = shape_reduce, .run = run_reduce,
+	.sched = &hb_sched_reduce,
 };
 
 /* ---- Resize ---- */
@@ -405,4 +409,5 @@ const hb_op hb_op_fx_resize = {
 	.name = "Resize", .domain = "hbcc", .since = 1, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = resize_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32), HB_BIT(HB_I32) },
 	.shape = shape_resize, .run = run_resize,
+	.sched = &hb_sched_resize,
 };

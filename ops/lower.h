@@ -60,7 +60,7 @@ hb_fn hb_attr_fn(const hb_node *n);
 void hb_lower_clamp(const hb_node *n, int32_t *qmin, int32_t *qmax);
 
 /* Constant input k as it is, as one row. */
-hb_fill hb_fill_param;
+hb_fill_fn hb_fill_param;
 hb_status hb_lower_param(hb_lower *lw, const hb_node *n, int k, hb_view *v);
 
 #endif

@@ -3,6 +3,7 @@
 #define HB_RUN_H
 
 #include "lib/isa/program.h"
+#include "lib/sched/timing.h"
 #include "march/march.h"
 #include "ops/exec.h"
 
@@ -70,10 +71,5 @@ typedef void hb_trace(void *arg, int segment, size_t insn, uint64_t start, uint6
 
 hb_status hb_estimate_run(hb_ctx *cx, const hb_program *p, const hb_figures *f, hb_arena *a,
 			  hb_trace *trace, void *arg, hb_estimate *out);
-
-/* Cycles of one instruction without waiting and, for LOAD and STORE, without its bytes. */
-uint64_t hb_insn_cycles(const hb_figures *f, const hb_insn *i);
-/* DDR bytes it moves. */
-uint64_t hb_insn_bytes(const hb_figures *f, const hb_insn *i);
 
 #endif

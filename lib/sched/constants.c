@@ -95,7 +95,7 @@ hb_const_intern(hb_sched *s, const hb_node *n, const int64_t key[8], uint64_t by
 }
 
 hb_status
-hb_const_place(hb_sched *s, const hb_node *n, int64_t entry, hb_fill *fill, uint32_t *at)
+hb_const_place(hb_sched *s, const hb_node *n, int64_t entry, hb_fill_fn *fill, uint32_t *at)
 {
 	hb_const_entry *e = &s->consts[entry];
 	size_t align = s->fig->granule;

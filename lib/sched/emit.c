@@ -39,7 +39,7 @@ typedef struct emitter {
 	size_t nbufs, cap_bufs;
 	int node, ordinal, temps;	/* of the call of .lower that runs */
 	int64_t k0, k1;			/* block of input channels */
-	uint64_t mac, vec, ddr, loaded, stored, insns;
+	uint64_t mac, vec, ddr, moved, insns;
 } emitter;
 
 static const hb_status too_large = HB_ERR_NO;
@@ -211,7 +211,7 @@ lower_view(hb_lower *lw, const hb_node *n, int k, const hb_box *box, hb_tview *v
 static void
 account(emitter *e, const hb_insn *i)
 {
-	uint64_t in, out, cycles = hb_timing_cycles(e->s->fig, i);
+	uint64_t cycles = hb_insn_cycles(e->s->fig, i), bytes;
 
 	e->insns++;
 	switch (i->engine) {
@@ -222,10 +222,9 @@ account(emitter *e, const hb_insn *i)
 		e->vec += cycles;
 		break;
 	default:
-		hb_timing_bytes(e->s->fig, i, &in, &out);
-		e->loaded += in;
-		e->stored += out;
-		e->ddr += cycles + hb_timing_dma(e->s->fig, in + out);
+		bytes = hb_insn_bytes(e->s->fig, i);
+		e->moved += bytes;
+		e->ddr += cycles + hb_dma_cycles(e->s->fig, bytes);
 	}
 }
 
@@ -300,7 +299,7 @@ bytes_of(hb_dtype dt, int rank, const int64_t *ext)
 }
 
 static hb_status
-lower_constant(hb_lower *lw, const hb_node *n, const int64_t key[8], hb_fill *fill, hb_dtype dt, int rank,
+lower_constant(hb_lower *lw, const hb_node *n, const int64_t key[8], hb_fill_fn *fill, hb_dtype dt, int rank,
 	       const int64_t *ext, hb_view *v)
 {
 	emitter *e = (emitter *)lw;
@@ -717,7 +716,7 @@ hb_emit_group(hb_sched *s, hb_work *w, uint64_t limit, hb_trial *trial)
 	}
 	if (st == HB_OK && trial) {
 		uint64_t most = HB_MAX(e.mac, HB_MAX(e.vec, e.ddr)), sum = e.mac + e.vec + e.ddr;
-		*trial = (hb_trial){ .sram = e.sram, .bytes = e.loaded + e.stored, .insns = e.insns,
+		*trial = (hb_trial){ .sram = e.sram, .bytes = e.moved, .insns = e.insns,
 				     .cost = most + (sum - most) / (uint64_t)(w->plan.slack ? w->plan.bands : 1) };
 	}
 	hb_arena_free(e.arena);

@@ -99,7 +99,7 @@ int64_t hb_lay_strides(const hb_figures *f, const hb_tensor *t, const int *order
 /* The entry of a key of node n, made at first use; -1 without memory. */
 int64_t hb_const_intern(hb_sched *s, const hb_node *n, const int64_t key[8], uint64_t bytes);
 /* Its bytes in par, filled at first use. */
-hb_status hb_const_place(hb_sched *s, const hb_node *n, int64_t entry, hb_fill *fill, uint32_t *at);
+hb_status hb_const_place(hb_sched *s, const hb_node *n, int64_t entry, hb_fill_fn *fill, uint32_t *at);
 
 /* ---- emit.c ---- */
 /* Runs group w by its plan: with trial, only measures; HB_ERR_NO, not reported, where it takes more than `limit`

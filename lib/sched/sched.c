@@ -79,9 +79,10 @@ time_of(hb_ctx *cx, const hb_figures *f, const hb_program *p, uint64_t *cycles)
 	*cycles = 0;
 	for (size_t k = 0; k < p->nsegments; k++) {
 		uint64_t c;
+		size_t stuck;
 		if (p->segments[k].cpu)
 			continue;
-		HB_TRY(hb_timing_run(cx, f, &p->segments[k].list, NULL, NULL, NULL, &c));
+		HB_TRY(hb_timing_run(cx, f, &p->segments[k].list, NULL, NULL, NULL, &c, &stuck));
 		*cycles += c;
 	}
 	return HB_OK;

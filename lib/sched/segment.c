@@ -9,12 +9,12 @@ typedef struct item {			/* a node in the search for an order */
 	int segment;
 } item;
 
-typedef struct order {
+typedef struct search {
 	hb_sched *s;
 	item *items;			/* in list order */
 	int n;
 	int *heap[2], count[2];		/* ready: BPU, CPU; lowest number first */
-} order;
+} search;
 
 /* ---- Q and DQ at the model's edges ---- */
 
@@ -66,7 +66,7 @@ dequantized(const hb_tensor *t)
 /* ---- order ---- */
 
 static void
-push(order *o, int kind, int x)
+push(search *o, int kind, int x)
 {
 	int *h = o->heap[kind], i = o->count[kind]++;
 
@@ -76,7 +76,7 @@ push(order *o, int kind, int x)
 }
 
 static int
-pop(order *o, int kind)
+pop(search *o, int kind)
 {
 	int *h = o->heap[kind], top = h[0], x = h[--o->count[kind]], i = 0, n = o->count[kind];
 
@@ -92,7 +92,7 @@ pop(order *o, int kind)
 
 /* Runs what is ready of one kind until nothing is, then of the other. run: item numbers in order. */
 static int
-alternate(order *o, int kind, int *run)
+alternate(search *o, int kind, int *run)
 {
 	int segments = 0, done = 0;
 
@@ -531,7 +531,7 @@ hb_sched_segments(hb_sched *s)
 {
 	hb_graph *g = s->g;
 	hb_program *p = s->p;
-	order o = { .s = s };
+	search o = { .s = s };
 	int *run, *run2, best, second, kind = 0;
 	hb_map *seen = hb_map_new(s->arena);
 	ports *caps;

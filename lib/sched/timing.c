@@ -1,108 +1,139 @@
 #include "lib/sched/timing.h"
 
-static bool in_ddr(hb_space s)
+static const bool is_ddr[HB_NSPACES] = {[HB_IN] = true, [HB_OUT] = true, [HB_PAR] = true, [HB_HEAP] = true};
+
+static uint64_t
+ceil_div(uint64_t a, uint64_t b)
 {
-	return s != HB_S0 && s != HB_S1;
+	return b ? a / b + (a % b > 0) : 0;
 }
 
-static uint64_t ceil_div(uint64_t a, uint64_t b)
+static uint64_t
+up(uint64_t a, int to)
 {
-	return b ? (a + b - 1) / b : a;
+	return to > 1 ? ceil_div(a, (uint64_t)to) * (uint64_t)to : a;
 }
 
-/* Contiguous runs of a view: extents that do not continue the dimensions inside them. */
-static uint64_t runs_of(const hb_view *v)
+/* cycles of n elements at `rate` hundredths of an element a cycle */
+static uint64_t
+at_rate(uint64_t n, int rate_x100)
 {
-	uint64_t run = hb_dtype_size(v->dtype), runs = 1;
-	int d = v->rank - 1;
-
-	for (; d >= 0 && (v->ext[d] == 1 || v->stride[d] == run); d--)
-		run *= v->ext[d];
-	for (; d >= 0; d--)
-		runs *= v->ext[d];
-	return runs;
+	return ceil_div(n * 100, rate_x100 > 0 ? (uint64_t)rate_x100 : 100);
 }
 
-static uint64_t conv_cycles(const hb_figures *f, const hb_insn *i)
+static uint64_t
+conv_cycles(const hb_figures *f, const hb_insn *i)
 {
-	const hb_view *out = &i->v[0], *w = &i->v[2];
-	uint64_t groups = i->imm[HB_IMM_conv_groups] > 0 ? (uint64_t)i->imm[HB_IMM_conv_groups] : 1;
-	uint64_t taps = (uint64_t)w->ext[1] * w->ext[2], oc = out->ext[2] / groups, ic = w->ext[3];
-	uint64_t tile, passes, rate;
-
-	if (ic == 1 && oc == 1) {
-		tile = (uint64_t)f->dw_h * (uint64_t)f->dw_w * (uint64_t)f->dw_c;
-		rate = (uint64_t)f->dw_macs_per_cycle;
-		passes = ceil_div(out->ext[0], (uint64_t)f->dw_h) * ceil_div(out->ext[1], (uint64_t)f->dw_w) *
-			 ceil_div(groups, (uint64_t)f->dw_c);
-	} else {
-		tile = (uint64_t)f->mac_h * (uint64_t)f->mac_w * (uint64_t)f->mac_c * (uint64_t)f->mac_n;
-		rate = (uint64_t)f->macs_per_cycle;
-		passes = ceil_div(out->ext[0], (uint64_t)f->mac_h) * ceil_div(out->ext[1], (uint64_t)f->mac_w) *
-			 ceil_div(oc, (uint64_t)f->mac_n) * ceil_div(ic, (uint64_t)f->mac_c) * groups;
-	}
-	if (hb_dtype_size(i->v[1].dtype) > 1)
-		passes *= 2;
-	return (uint64_t)f->start_mac +
-	       ceil_div(passes * ceil_div(tile, rate) * (taps * 100 + (uint64_t)f->k0_percent), 100);
+	const hb_view *out = &i->v[0], *a = &i->v[1], *w = &i->v[2];
+	uint64_t taps = (uint64_t)w->ext[1] * w->ext[2], groups = (uint64_t)HB_MAX(i->imm[HB_IMM_conv_groups], 1);
+	uint64_t oc = out->ext[2] / groups, ic = w->ext[3], cycles;
+	if (ic == 1 && oc == 1 && groups > 1)
+		cycles = ceil_div(up(out->ext[0], f->dw_h) * up(out->ext[1], f->dw_w) * up(groups, f->dw_c) * taps,
+				  (uint64_t)HB_MAX(f->dw_macs_per_cycle, 1));
+	else
+		cycles = ceil_div(up(out->ext[0], f->mac_h) * up(out->ext[1], f->mac_w) * groups * up(ic, f->mac_c) *
+				  up(oc, f->mac_n) * (taps * 100 + (uint64_t)f->k0_percent),
+				  100 * (uint64_t)HB_MAX(f->macs_per_cycle, 1));
+	if (a->dtype == HB_I16)
+		cycles *= 2;
+	if (w->dtype == HB_I16)
+		cycles *= 2;
+	return (uint64_t)f->start_mac + cycles;
 }
 
-/* Passes over the elements that an instruction of VEC makes, and whose elements they are. */
-static uint64_t vec_work(const hb_insn *i, int *of)
+static uint64_t
+reduce_cycles(const hb_figures *f, const hb_insn *i)
 {
-	*of = 0;
+	uint64_t out = (uint64_t)hb_view_elems(&i->v[0]), in = (uint64_t)hb_view_elems(&i->v[1]);
+	int side = HB_MAX(i->imm[HB_IMM_reduce_kh], i->imm[HB_IMM_reduce_kw]);
+	if (i->v[0].ext[0] == 1 && i->v[0].ext[1] == 1)		/* one window: reads everything once */
+		return at_rate(in, f->vec_x100);
+	/* a sum takes three passes over its output, a maximum k / 3 (public rows fit so) */
+	bool sums = i->imm[HB_IMM_reduce_fn] == HB_FN_sum || i->imm[HB_IMM_reduce_fn] == HB_FN_sumsq;
+	return at_rate(sums ? 3 * out : ceil_div(out * (uint64_t)HB_MAX(side, 1), 3), f->vec_x100);
+}
+
+static uint64_t
+vec_cycles(const hb_figures *f, const hb_insn *i)
+{
+	uint64_t out = (uint64_t)hb_view_elems(&i->v[0]), cycles;
 	switch (i->op) {
-	case HB_I_reduce:
-		return (uint64_t)i->imm[HB_IMM_reduce_kh] * (uint64_t)i->imm[HB_IMM_reduce_kw];
-	case HB_I_ew:
-		return (uint64_t)(i->nv - 1);
+	case HB_I_copy:
+	case HB_I_fill:
 	case HB_I_sample:
-		return 4;
+		cycles = at_rate(out, f->copy_x100);
+		break;
+	case HB_I_lut:
+		cycles = at_rate(out, f->lut_x100);
+		break;
+	case HB_I_reduce:
+		cycles = reduce_cycles(f, i);
+		break;
 	case HB_I_rows:
-		*of = 1;
-		return 4;
+		cycles = at_rate(out * (i->imm[HB_IMM_rows_fn] == HB_FN_softmax ? 32 : 5), f->vec_x100);
+		break;
 	case HB_I_sort:
-		*of = 2;
-		return (uint64_t)HB_MAX(i->imm[HB_IMM_sort_k], 1);
+		cycles = at_rate((uint64_t)hb_view_elems(&i->v[2]) * 32, f->vec_x100);
+		break;
 	default:
+		cycles = at_rate(out, f->vec_x100);
+		break;
+	}
+	return (uint64_t)f->start_vec + cycles;
+}
+
+/* How often operand k is moved: a gather or scatter moves a row an index. */
+static uint64_t
+moves(const hb_insn *i, int k, hb_view *v)
+{
+	int32_t mode = i->op == HB_I_copy ? i->imm[HB_IMM_copy_mode] : 0;
+	*v = i->v[k];
+	if (!(mode == 1 && k == 1) && !(mode == 2 && k == 0))
 		return 1;
-	}
+	v->ext[0] = 1;
+	v->ring_rows = v->ring_first = 0;
+	return i->v[2].ext[0];
 }
 
 uint64_t
-hb_timing_cycles(const hb_figures *f, const hb_insn *i)
+hb_insn_cycles(const hb_figures *f, const hb_insn *i)
 {
-	uint64_t work, lanes;
-	int of;
-
-	if (i->op == HB_I_conv)
+	hb_view v;
+	switch (i->engine % 4) {
+	case HB_M0:
 		return conv_cycles(f, i);
-	if (i->op == HB_I_copy && (in_ddr(i->v[0].space) || in_ddr(i->v[1].space))) {
-		uint64_t a = runs_of(&i->v[0]), b = runs_of(&i->v[1]);
-		return (uint64_t)f->start_dma + HB_MAX(a, b);
+	case HB_V0:
+		return vec_cycles(f, i);
+	default:
+		break;
 	}
-	work = vec_work(i, &of);
-	work *= (uint64_t)hb_view_elems(&i->v[of]);
-	if (hb_dtype_size(i->v[of].dtype) > 1 && i->op != HB_I_copy && i->op != HB_I_fill)
-		work *= 2;
-	lanes = (uint64_t)(i->op == HB_I_lut ? f->lut_x100 :
-			   i->op == HB_I_copy || i->op == HB_I_fill ? f->copy_x100 : f->vec_x100);
-	return (uint64_t)f->start_vec + ceil_div(work * 100, lanes);
-}
-
-void
-hb_timing_bytes(const hb_figures *f, const hb_insn *i, uint64_t *loaded, uint64_t *stored)
-{
-	*loaded = *stored = 0;
-	for (int k = 0; k < i->nv; k++)
-		if (in_ddr(i->v[k].space))
-			*(k ? loaded : stored) += hb_view_granules(&i->v[k], f->granule) * f->granule;
+	uint64_t runs = 0;
+	for (int k = 0; k < i->nv; k++) {
+		uint64_t n = moves(i, k, &v);
+		if (is_ddr[v.space])
+			runs += n * hb_view_runs(&v);
+	}
+	return (uint64_t)f->start_dma + runs;
 }
 
 uint64_t
-hb_timing_dma(const hb_figures *f, uint64_t bytes)
+hb_insn_bytes(const hb_figures *f, const hb_insn *i)
 {
-	return ceil_div(bytes * 100, (uint64_t)f->dma_bytes_x100);
+	uint32_t granule = f->granule ? f->granule : 1;
+	uint64_t bytes = 0;
+	hb_view v;
+	for (int k = 0; k < i->nv; k++) {
+		uint64_t n = moves(i, k, &v);
+		if (is_ddr[v.space])
+			bytes += n * hb_view_granules(&v, granule) * granule;
+	}
+	return bytes;
+}
+
+uint64_t
+hb_dma_cycles(const hb_figures *f, uint64_t bytes)
+{
+	return ceil_div(bytes * 100, (uint64_t)HB_MAX(f->dma_bytes_x100, 1));
 }
 
 /* ---- events ---- */
@@ -128,14 +159,13 @@ static bool ready(const hb_insn *i, const queue *q)
 
 hb_status
 hb_timing_run(hb_ctx *cx, const hb_figures *f, const hb_list *l, hb_timing_fn *fn, void *arg,
-	      uint64_t busy[HB_NENGINES], uint64_t *cycles)
+	      uint64_t busy[HB_NENGINES], uint64_t *cycles, size_t *stuck)
 {
 	queue q[HB_NENGINES];
-	uint64_t now = 0, b[HB_NENGINES] = { 0 };
+	uint64_t now = 0;
 	size_t *next, n = l->n, left = n;
-	hb_status st = HB_OK;
 
-	*cycles = 0;
+	*cycles = *stuck = 0;
 	if (n == 0)
 		return HB_OK;
 	next = hb_big_alloc(cx, n * sizeof(*next));
@@ -158,36 +188,32 @@ hb_timing_run(hb_ctx *cx, const hb_figures *f, const hb_list *l, hb_timing_fn *f
 				q[e].runs = true;
 				q[e].moves = false;
 				q[e].start = now;
-				q[e].end = now + hb_timing_cycles(f, &l->insns[q[e].at]);
+				q[e].end = now + hb_insn_cycles(f, &l->insns[q[e].at]);
 			}
 			any |= q[e].runs;
 			moving += q[e].runs && q[e].moves;
 		}
-		if (!any) {
-			st = HB_ERR_INPUT;
+		if (!any)
 			break;
-		}
-		rate = (uint64_t)f->dma_bytes_x100 * 12 / HB_MAX(moving, 1u);
+		rate = (uint64_t)HB_MAX(f->dma_bytes_x100, 1) * 12 / HB_MAX(moving, 1u);
 		for (int e = 0; e < HB_NENGINES; e++)
 			if (q[e].runs)
-				then = HB_MIN(then, q[e].moves ? now + ceil_div(q[e].left, HB_MAX(rate, 1u)) : q[e].end);
+				then = HB_MIN(then, q[e].moves ? now + ceil_div(q[e].left, rate) : q[e].end);
 		for (int e = 0; e < HB_NENGINES; e++)
 			if (q[e].runs && q[e].moves)
-				q[e].left -= HB_MIN(q[e].left, (then - now) * HB_MAX(rate, 1u));
+				q[e].left -= HB_MIN(q[e].left, (then - now) * rate);
 		now = then;
 		for (int e = 0; e < HB_NENGINES; e++) {
-			uint64_t in, out;
-
 			if (!q[e].runs || (q[e].moves ? q[e].left > 0 : q[e].end > now))
 				continue;
 			if (!q[e].moves) {
-				hb_timing_bytes(f, &l->insns[q[e].at], &in, &out);
-				q[e].left = (in + out) * UNIT;
+				q[e].left = e % 4 == HB_L0 || e % 4 == HB_ST0 ? hb_insn_bytes(f, &l->insns[q[e].at]) * UNIT : 0;
 				q[e].moves = q[e].left > 0;
 				if (q[e].moves)
 					continue;
 			}
-			b[e] += now - q[e].start;
+			if (busy)
+				busy[e] += now - q[e].start;
 			if (fn)
 				fn(arg, q[e].at, q[e].start, now);
 			q[e].runs = false;
@@ -197,8 +223,7 @@ hb_timing_run(hb_ctx *cx, const hb_figures *f, const hb_list *l, hb_timing_fn *f
 		}
 	}
 	hb_big_free(cx, next, n * sizeof(*next));
-	if (busy)
-		memcpy(busy, b, sizeof(b));
 	*cycles = now;
-	return st;
+	*stuck = left;
+	return HB_OK;
 }
