@@ -1,12 +1,5 @@
-/* pending.c: lets the program link until sched and the conversions land; this file goes then. */
+/* pending.c: lets the program link until the conversions land; this file goes then. */
 #include "cli/cli.h"
-
-__attribute__((weak)) hb_status
-hb_schedule(hb_graph *g, const hb_march *m, const hb_sched_options *o, hb_program **out)
-{
-	(void)m, (void)o, (void)out;
-	return hb_error(g->cx, HB_ERR_UNSUPPORTED, NULL, NULL, "no scheduler");
-}
 
 __attribute__((weak)) hb_status
 hb_convert_lut(hb_convert *cv, hb_node *n)
