@@ -65,7 +65,7 @@ on_insn(void *arg, int segment, size_t insn, uint64_t start, uint64_t end)
 		spread(f, f->stored, start, end, (double)hb_insn_bytes(&f->m->fig, i));
 	if (!f->tracing)
 		return;
-	json_t *o = json_object(), *args = json_object();
+	json_t *o = json_object(), *more = json_object();
 	json_object_set_new(o, "name",
 			    i->node >= 0 && (size_t)i->node < f->p->nnodes ? js(f->c, f->p->nodes[i->node].name) : json_string(op));
 	json_object_set_new(o, "cat", json_string(op));
@@ -74,9 +74,9 @@ on_insn(void *arg, int segment, size_t insn, uint64_t start, uint64_t end)
 	json_object_set_new(o, "dur", js_real((double)(end - start) * f->us));
 	json_object_set_new(o, "pid", json_integer(0));
 	json_object_set_new(o, "tid", json_integer((json_int_t)i->engine));
-	json_object_set_new(args, "instruction", json_integer((json_int_t)insn));
-	json_object_set_new(args, "segment", json_integer(segment));
-	json_object_set_new(o, "args", args);
+	json_object_set_new(more, "instruction", json_integer((json_int_t)insn));
+	json_object_set_new(more, "segment", json_integer(segment));
+	json_object_set_new(o, "args", more);
 	char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(12));
 	hb_buf_printf(&f->trace, ",\n%s", text ? text : "{}");
 	free(text);
@@ -428,7 +428,7 @@ against_baseline(perf *f)
 	if (!j)
 		return hb_error(c->cx, HB_ERR_INPUT, NULL, "baseline", "line %d: is no JSON: %s", e.line, e.text);
 	for (size_t i = 0; i < HB_LEN(rows); i++) {
-		double was, now = i ? ddr_bytes(f) : latency_us(f);
+		double was = 0, now = i ? ddr_bytes(f) : latency_us(f);
 		hb_status one = baseline_number(f, j, rows[i].key, &was);
 
 		if (one == HB_OK && now > was * (1 + c->a.tolerance / 100) * (1 + 1e-8))

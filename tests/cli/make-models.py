@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Writes the small models and samples that the command-line tests take: python3 make-models.py (needs numpy, onnx)."""
+import io
+import os
+import zipfile
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper, save
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models")
+F = TensorProto.FLOAT
+rng = np.random.default_rng(3)
+
+
+def weights(name, *shape):
+    return numpy_helper.from_array(rng.normal(0, 0.4, shape).astype(np.float32), name)
+
+
+def value(name, *shape, dtype=F):
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def model(file, nodes, inputs, outputs, consts=(), opset=13):
+    graph = helper.make_graph(nodes, file, inputs, outputs, list(consts))
+    m = helper.make_model(graph, producer_name="make-models", opset_imports=[helper.make_opsetid("", opset)], ir_version=7)
+    checker.check_model(m)
+    save(m, os.path.join(HERE, file + ".onnx"))
+
+
+def npy(name, a):
+    np.save(os.path.join(HERE, name), a)
+
+
+N = helper.make_node
+
+# Convolution, residual addition, pooling, a fully connected end.
+model("tiny", [
+    N("Conv", ["x", "w0", "b0"], ["c0"], "conv0", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+    N("Relu", ["c0"], ["r0"], "relu0"),
+    N("Conv", ["r0", "w1"], ["c1"], "conv1", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+    N("Add", ["c1", "r0"], ["a1"], "add1"),
+    N("Relu", ["a1"], ["r1"], "relu1"),
+    N("MaxPool", ["r1"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+    N("Flatten", ["p"], ["f"], "flat"),
+    N("Gemm", ["f", "wf", "bf"], ["y"], "fc", transB=1),
+], [value("x", 1, 3, 8, 8)], [value("y", 1, 5)],
+    [weights("w0", 8, 3, 3, 3), weights("b0", 8), weights("w1", 8, 8, 3, 3), weights("wf", 5, 128), weights("bf", 5)])
+
+# Something that no march puts on the BPU between two convolutions; names that need care.
+model("mixed", [
+    N("Conv", ["x", "w"], ["c"], "a/conv", kernel_shape=[1, 1]),
+    N("Softplus", ["c"], ["d"], "a:conv"),
+    N("CumSum", ["d", "axis"], ["e"], "cumsum"),
+    N("Conv", ["e", "w2"], ["y"], "", kernel_shape=[1, 1]),
+], [value("x", 1, 4, 4, 4)], [value("y", 1, 4, 4, 4)],
+    [weights("w", 4, 4, 1, 1), weights("w2", 4, 4, 1, 1), numpy_helper.from_array(np.array(3, np.int64), "axis")])
+
+# A kernel that every march finds too large.
+model("large-kernel", [N("Conv", ["x", "w"], ["y"], "big", kernel_shape=[33, 33])],
+      [value("x", 1, 1, 40, 40)], [value("y", 1, 1, 8, 8)], [weights("w", 1, 1, 33, 33)])
+
+# Symbolic dimensions, two inputs, an integer output.
+model("symbolic", [N("Add", ["a", "b"], ["s"], "add"), N("ArgMax", ["s"], ["y"], "best", axis=1, keepdims=0)],
+      [value("a", "batch", "width"), value("b", "batch", "width")], [value("y", "batch", dtype=TensorProto.INT64)])
+
+# Nothing for the BPU.
+model("no-bpu", [N("NonZero", ["x"], ["y"], "where")], [value("x", 2, 2)], [value("y", 2, "n", dtype=TensorProto.INT64)])
+
+# A cycle.
+g = helper.make_graph([N("Relu", ["b"], ["a"], "one"), N("Relu", ["a"], ["b"], "two")], "cycle", [value("x", 1)], [value("b", 1)])
+save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), os.path.join(HERE, "cycle.onnx"))
+
+npy("x.npy", rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32))
+npy("x4.npy", rng.uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32))
+npy("x-f64.npy", rng.uniform(-1, 1, (1, 3, 8, 8)))
+npy("x-fortran.npy", np.asfortranarray(rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)))
+npy("wrong-shape.npy", np.zeros((1, 3, 8, 7), np.float32))
+npy("wrong-type.npy", np.zeros((1, 3, 8, 8), np.int64))
+npy("m.npy", rng.uniform(-1, 1, (1, 4, 4, 4)).astype(np.float32))
+a, b = (rng.uniform(-1, 1, (2, 6)).astype(np.float32) for _ in range(2))
+npy("a.npy", a)
+npy("b.npy", b)
+
+
+def npz(name, method, **arrays):
+    """As np.savez, with a fixed time in it."""
+    with zipfile.ZipFile(os.path.join(HERE, name), "w", method) as z:
+        for k, v in arrays.items():
+            buf = io.BytesIO()
+            np.save(buf, v)
+            z.writestr(zipfile.ZipInfo(k + ".npy", (2000, 1, 1, 0, 0, 0)), buf.getvalue(), method)
+
+
+npz("ab.npz", zipfile.ZIP_DEFLATED, a=a, b=b)
+npz("x.npz", zipfile.ZIP_STORED, x=rng.uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32))
+with open(os.path.join(HERE, "x.pb"), "wb") as f:
+    f.write(numpy_helper.from_array(rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32), "x").SerializeToString())
