@@ -49,7 +49,7 @@ model("tiny", [
 # Something that no march puts on the BPU between two convolutions; names that need care.
 model("mixed", [
     N("Conv", ["x", "w"], ["c"], "a/conv", kernel_shape=[1, 1]),
-    N("Softplus", ["c"], ["d"], "a:conv"),
+    N("Identity", ["c"], ["d"], "a:conv"),
     N("CumSum", ["d", "axis"], ["e"], "cumsum"),
     N("Conv", ["e", "w2"], ["y"], "", kernel_shape=[1, 1]),
 ], [value("x", 1, 4, 4, 4)], [value("y", 1, 4, 4, 4)],
@@ -64,7 +64,8 @@ model("symbolic", [N("Add", ["a", "b"], ["s"], "add"), N("ArgMax", ["s"], ["y"],
       [value("a", "batch", "width"), value("b", "batch", "width")], [value("y", "batch", dtype=TensorProto.INT64)])
 
 # Nothing for the BPU.
-model("no-bpu", [N("NonZero", ["x"], ["y"], "where")], [value("x", 2, 2)], [value("y", 2, "n", dtype=TensorProto.INT64)])
+model("no-bpu", [N("CumSum", ["x", "axis"], ["y"], "cumsum")], [value("x", 2, 2)], [value("y", 2, 2)],
+      [numpy_helper.from_array(np.array(1, np.int64), "axis")])
 
 # A cycle.
 g = helper.make_graph([N("Relu", ["b"], ["a"], "one"), N("Relu", ["a"], ["b"], "two")], "cycle", [value("x", 1)], [value("b", 1)])
