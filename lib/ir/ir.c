@@ -110,6 +110,30 @@ hb_graph_free(hb_graph *g)
 		hb_arena_free(g->arena);
 }
 
+bool
+hb_meta_set(hb_arena *a, hb_meta **list, const char *key, const char *value)
+{
+	while (*list && strcmp((*list)->key, key) < 0)
+		list = &(*list)->next;
+	hb_meta *m = HB_NEW(a, hb_meta);
+	if (!m)
+		return false;
+	bool taken = *list && !strcmp((*list)->key, key);
+	*m = (hb_meta){ hb_arena_str(a, key), hb_arena_str(a, value), taken ? (*list)->next : *list };
+	if (!m->key || !m->value)
+		return false;
+	*list = m;
+	return true;
+}
+
+const char *
+hb_meta_get(const hb_meta *list, const char *key)
+{
+	while (list && strcmp(list->key, key))
+		list = list->next;
+	return list ? list->value : NULL;
+}
+
 /* ---- tensors ---- */
 
 /* `name`, or with the first free "~2", "~3", ... behind it. */

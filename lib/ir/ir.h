@@ -218,6 +218,10 @@ struct hb_graph {
 	size_t ncaptured, cap_captured;
 };
 
+/* Puts a property into a list sorted by key, replacing; strings are copied into a. False without memory. */
+bool hb_meta_set(hb_arena *a, hb_meta **list, const char *key, const char *value);
+const char *hb_meta_get(const hb_meta *list, const char *key);	/* NULL where absent */
+
 hb_graph *hb_graph_new(hb_ctx *cx);	/* NULL without memory; arena of its own */
 void hb_graph_free(hb_graph *g);
 

@@ -191,7 +191,11 @@ convert_all(hb_convert *cv)
 {
 	hb_graph *g = cv->from, *to = cv->to;
 	to->name = g->name;
-	to->meta = g->meta;
+	for (const hb_meta *m = g->meta; m; m = m->next)
+		if (!hb_meta_set(to->arena, &to->meta, m->key, m->value))
+			return hb_nomem(g->cx, "metadata");
+	if (g->uncalibrated && !hb_meta_set(to->arena, &to->meta, "hbcc.uncalibrated", "1"))
+		return hb_nomem(g->cx, "metadata");
 	to->sources = g->sources;
 	to->producer = g->producer;
 	to->producer_version = g->producer_version;

@@ -222,7 +222,11 @@ build(qdq *c, bool all_outputs)
 {
 	hb_graph *g = c->g, *to = c->to;
 	to->name = g->name;
-	to->meta = g->meta;
+	for (const hb_meta *m = g->meta; m; m = m->next)
+		if (!hb_meta_set(to->arena, &to->meta, m->key, m->value))
+			return hb_nomem(g->cx, "metadata");
+	if (g->uncalibrated && !hb_meta_set(to->arena, &to->meta, "hbcc.uncalibrated", "1"))
+		return hb_nomem(g->cx, "metadata");
 	to->producer = g->producer;
 	to->producer_version = g->producer_version;
 	to->uncalibrated = g->uncalibrated;
