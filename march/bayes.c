@@ -150,11 +150,8 @@ const hb_march_op hb_bayes_ops[] = {
 	NOTED(op, "mode == nearest => (OW % W == 0 || W % OW == 0) && pow2(max(OW / W, W / OW))",           \
 	      "the factor in width is a power of 2"),                                                       \
 	NOTED(op, "mode == nearest => OH * W <= OW * H", "factor in height at most that in width"),         \
-	RULE(op, "coord in {half_pixel, pytorch_half_pixel, asymmetric, align_corners, tf_crop_and_resize}"), \
-	NOTED(op, "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),       \
 	{ op, "256 * OH > H && OH <= 256 * H && 256 * OW > W && OW <= 256 * W", "1/256 < scale <= 256",     \
-	  PLUGIN, NULL, true },                                                                             \
-	{ op, "coord != align_corners", "align_corners is refused by the plugin", PLUGIN, NULL, true }
+	  PLUGIN, NULL, true }
 
 const hb_rule hb_bayes_rules[] = {
 	NOTED("model", "model_outputs <= 32", "outputs of a model"),
@@ -194,7 +191,6 @@ const hb_rule hb_bayes_rules[] = {
 	REMARK("Concat", "OC * OH * OW <= 65536", "the plugin's limit, exceeded by published networks", PLUGIN),
 	{ "Concat", "nin in 2..1024", NULL, PLUGIN, NULL, true },
 
-	NOTED("Conv", "rank in 3..5", "1, 2 or 3 dimensions"),
 	ADVISED("Conv", "kh in 1..31 && kw in 1..31", NULL, "split the kernel into convolutions of at most 31x31, or use a smaller one"),
 	NOTED("Conv", "rank <= 4 => Kn in 1..65536 && Kc in 1..8192", "weights"),
 	NOTED("Conv", "rank <= 4 => kh * kw * Kc <= 65535", "weights of one output channel"),
@@ -277,6 +273,9 @@ const hb_rule hb_bayes_rules[] = {
 	NOTED("ReduceMean", "axes_hw == 1 || keepdims == 1", "reduced dimensions stay, or it is the pool and a reshape"),
 	RULE("ReduceSum", "ranks <= 5"), NOTED("ReduceSum", "naxes == 1", "one axis"),
 
+	{ "Resize", "coord != align_corners", "align_corners is refused by the plugin", PLUGIN, NULL, true },
+	RULE("Resize", "coord in {half_pixel, pytorch_half_pixel, asymmetric, align_corners, tf_crop_and_resize}"),
+	NOTED("Resize", "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),
 	RESIZE("Resize"), RESIZE("Upsample"),
 
 	RULE("Softmax", "rank <= 4"),

@@ -118,8 +118,6 @@ static const hb_march_op ops[] = {
 	NOTED(op, "mode == nearest => (OW % W == 0 || W % OW == 0) && pow2(max(OW / W, W / OW))",                      \
 	      "the factor in width is a power of 2"),                                                                  \
 	NOTED(op, "mode == nearest => OH * W <= OW * H", "factor in height at most that in width"),                    \
-	RULE(op, "coord in {half_pixel, pytorch_half_pixel, asymmetric, align_corners, tf_crop_and_resize}"),          \
-	NOTED(op, "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),                  \
 	{ op, "256 * OH > H && OH <= 256 * H && 256 * OW > W && OW <= 256 * W", "1/256 < scale <= 256", PLUGIN, NULL, true }
 
 static const hb_rule rules[] = {
@@ -196,6 +194,8 @@ static const hb_rule rules[] = {
 	FROM_PLUGIN("ReduceSum", "axes_nc == 1", "sum over N and C only"),
 	FROM_PLUGIN("ReduceSum", "rank <= 4", NULL),
 	FROM_PLUGIN("Reshape", "hw_only == 1", "within height and width only"),
+	RULE("Resize", "coord in {half_pixel, pytorch_half_pixel, asymmetric, align_corners, tf_crop_and_resize}"),
+	NOTED("Resize", "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),
 	RESIZE("Resize"), RESIZE("Upsample"),
 	FROM_PLUGIN("RoiAlign", "rank_boxes <= 3", "boxes of 1, number, 4"),
 	FROM_PLUGIN("horizon::RoIAlign", "rank_boxes <= 3", "boxes of 1, number, 4"),

@@ -145,6 +145,7 @@ static void broadcasting(hb_node *n, hb_facts *f)
 		return;
 	const hb_shape *o = &y->shape;
 	int nb = 0, first = -1;
+	bool same_nhw = true;
 	bool equal = true, scalar = false, along_n = false, mixed = false;
 	int class[HB_MAX_RANK] = { 0 };
 	for (int i = 0; i < n->nin; i++) {
@@ -155,6 +156,9 @@ static void broadcasting(hb_node *n, hb_facts *f)
 			first = i;
 		else
 			equal = equal && hb_shape_eq(&t->shape, &n->in[first]->shape);
+		int64_t d[5];
+		dims5(n, &t->shape, d);
+		same_nhw = same_nhw && d[0] == GET(N) && d[2] == GET(D) && d[3] == GET(H) && d[4] == GET(W);
 		bool one = hb_tensor_elems(t) == 1, broadcast = false;
 		scalar = scalar || (one && hb_shape_elems(o) > 1);
 		for (int k = 0; k < o->rank; k++) {
@@ -179,7 +183,7 @@ static void broadcasting(hb_node *n, hb_facts *f)
 			plain++;
 		before = class[k];
 	}
-	SET(equal_shapes, equal), SET(scalar, scalar), SET(bcast, nb), SET(bcast_n, along_n);
+	SET(equal_shapes, equal), SET(same_nhw, same_nhw), SET(scalar, scalar), SET(bcast, nb), SET(bcast_n, along_n);
 	SET(bcast_ok, !mixed), SET(merged, merged), SET(merged_plain, plain);
 	const hb_tensor *b = in_at(n, 1);
 	if (b && b->shape.rank) {
@@ -425,8 +429,8 @@ static void movement(hb_graph *g, hb_node *n, hb_facts *f)
 	int64_t a = hb_attr_i(n, "axis", 0);
 	a = a < 0 ? a + rank : a;
 	for (int i = 1; is(n, "Split") && i < n->nout; i++)
-		equal = equal && n->out[i] && n->out[0] && a < rank && n->out[i]->shape.rank == rank &&
-			n->out[0]->shape.rank == rank && n->out[i]->shape.dim[a] == n->out[0]->shape.dim[a];
+		if (n->out[i] && n->out[0] && a < rank)
+			equal = equal && n->out[i]->shape.dim[a] == n->out[0]->shape.dim[a];
 	SET(equal_parts, equal);
 	if (is(n, "Pad")) {
 		size_t count = 0;

@@ -797,26 +797,30 @@ const char *hb_rule_advice(hb_arena *a, const hb_expr *e, const hb_facts *f)
 
 /* ---- numbers a test tries ---- */
 
-static size_t edge(int64_t v, int64_t *out, size_t n, size_t max)
+static size_t constants(const hb_expr *e, int64_t *out, size_t n, size_t max)
 {
-	if (n < max)
-		out[n++] = v;
+	static const hb_facts none;
+	if (!e)
+		return n;
+	if (!is_named(e) && constant(e)) {
+		if (n < max)
+			out[n++] = value(e, &none);
+		return n;
+	}
+	n = constants(e->a, out, n, max);
+	for (const hb_expr *m = e->b; m; m = m->next)
+		n = constants(m, out, n, max);
 	return n;
 }
 
 static size_t edges(const hb_expr *e, hb_term t, int64_t *out, size_t n, size_t max)
 {
-	static const hb_facts none;
 	if (!e)
 		return n;
-	if (e->kind >= K_EQ && e->kind <= K_IN_RANGE && hb_rule_reads(e, t)) {
-		for (const hb_expr *m = e->b; m; m = m->next)
-			if (constant(m))
-				n = edge(value(m, &none), out, n, max);
-		return n;
-	}
-	if (e->kind == K_TERM && e->term == t)
-		n = edge(1, out, n, max);
+	if (e->kind >= K_EQ && e->kind <= K_IN_RANGE)
+		return hb_rule_reads(e, t) ? constants(e, out, n, max) : n;
+	if (e->kind == K_TERM && e->term == t && n < max)
+		out[n++] = 1;
 	n = edges(e->a, t, out, n, max);
 	for (const hb_expr *m = e->b; m; m = m->next)
 		n = edges(m, t, out, n, max);
