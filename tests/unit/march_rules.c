@@ -397,6 +397,8 @@ static struct node start_of(const char *op, const char *rule)
 		s.k[X0] = 2;
 	if (strstr(rule, "rank == 5"))
 		s.k[RANK] = 5, s.k[X4] = 8;
+	if (strstr(rule, "sequence"))
+		s.k[NIN] = 6;
 	if (strstr(rule, "dh in"))
 		s.k[X2] = s.k[X3] = 300;
 	if (strstr(rule, "kd in"))
@@ -566,7 +568,7 @@ static void search(const char *op, const char *rule, const hb_expr *e, struct tr
 	size_t nk = relevant(op, e, &start, knobs);
 	numbers_of(e, &s);
 	t->apart = INT64_MAX;
-	for (int round = 0; round < 20000 && t->apart > 1; round++) {
+	for (int round = 0; round < 8000 && t->apart > 1; round++) {
 		struct node p = start;
 		for (uint64_t i = draw(6); i > 0; i--)
 			mutate(&p, knobs[draw(nk)], &s);
