@@ -10,8 +10,6 @@
 
 /* ---- geometry ---- */
 
-enum { EXTENT_MAX = 1 << 30 };	/* products of two stay far below 2^63 */
-
 static hb_status
 list_of(hb_graph *g, hb_node *n, const char *name, int want, int64_t least, int64_t dflt, int64_t *v)
 {
@@ -21,9 +19,9 @@ list_of(hb_graph *g, hb_node *n, const char *name, int want, int64_t least, int6
 		return hb_fail(g->cx, n, HB_ERR_INPUT, "window", "attribute '%s' has %zu values; it must have %d", name, count, want);
 	for (int i = 0; i < want; i++) {
 		v[i] = a && count ? a[i] : dflt;
-		if (v[i] < least || v[i] > EXTENT_MAX)
+		if (v[i] < least || v[i] > HB_EXTENT_MAX)
 			return hb_fail(g->cx, n, HB_ERR_INPUT, "window", "attribute '%s' holds %lld; it takes %lld to %d", name,
-				       (long long)v[i], (long long)least, EXTENT_MAX);
+				       (long long)v[i], (long long)least, HB_EXTENT_MAX);
 	}
 	return HB_OK;
 }
@@ -43,13 +41,14 @@ reach(const hb_conv_params *p, int i)
 	return (p->kernel[i] - 1) * p->dilations[i] + 1;
 }
 
-static hb_status
-read_lists(hb_graph *g, hb_node *n, hb_conv_params *p)
+hb_status
+hb_window_lists(hb_graph *g, hb_node *n, hb_conv_params *p)
 {
 	int64_t pads[2 * HB_MAX_SPATIAL];
 	HB_TRY(list_of(g, n, "strides", p->nsp, 1, 1, p->strides));
 	HB_TRY(list_of(g, n, "dilations", p->nsp, 1, 1, p->dilations));
 	HB_TRY(list_of(g, n, "pads", 2 * p->nsp, 0, 0, pads));
+	HB_TRY(list_of(g, n, "output_padding", p->nsp, 0, 0, p->output_padding));
 	for (int i = 0; i < p->nsp; i++) {
 		p->begin[i] = pads[i];
 		p->end[i] = pads[p->nsp + i];
@@ -57,16 +56,14 @@ read_lists(hb_graph *g, hb_node *n, hb_conv_params *p)
 	return HB_OK;
 }
 
-typedef enum auto_pad { NOTSET, SAME_UPPER, SAME_LOWER, VALID } auto_pad;
-
-static hb_status
-read_auto_pad(hb_graph *g, hb_node *n, auto_pad *out)
+hb_status
+hb_auto_pad_of(hb_graph *g, hb_node *n, hb_auto_pad *out)
 {
 	static const char *const names[] = { "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID" };
 	const char *s = hb_attr_s(n, "auto_pad", "NOTSET");
 	for (size_t i = 0; i < HB_LEN(names); i++) {
 		if (!strcmp(s, *s ? names[i] : "")) {
-			*out = (auto_pad)i;
+			*out = (hb_auto_pad)i;
 			return HB_OK;
 		}
 	}
@@ -74,35 +71,35 @@ read_auto_pad(hb_graph *g, hb_node *n, auto_pad *out)
 }
 
 static void
-share_pads(int64_t total, auto_pad how, int64_t *begin, int64_t *end)
+share_pads(int64_t total, hb_auto_pad how, int64_t *begin, int64_t *end)
 {
 	total = HB_MAX(total, 0);
-	*begin = how == SAME_LOWER ? total - total / 2 : total / 2;
+	*begin = how == HB_PAD_SAME_LOWER ? total - total / 2 : total / 2;
 	*end = total - *begin;
 }
 
 hb_status
 hb_window_resolve(hb_graph *g, hb_node *n, const hb_shape *x, const int64_t *kernel, hb_conv_params *p)
 {
-	auto_pad how = NOTSET;
+	hb_auto_pad how = HB_PAD_NOTSET;
 	p->nsp = x->rank - 2;
 	if (p->nsp < 1 || p->nsp > HB_MAX_SPATIAL)
 		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "window", "input has rank %d; %s takes rank 3 to 5", x->rank, n->op_type);
-	HB_TRY(read_lists(g, n, p));
-	HB_TRY(read_auto_pad(g, n, &how));
+	HB_TRY(hb_window_lists(g, n, p));
+	HB_TRY(hb_auto_pad_of(g, n, &how));
 	p->ceil_mode = hb_attr_i(n, "ceil_mode", 0) != 0;
 	for (int i = 0; i < p->nsp; i++) {
 		p->kernel[i] = kernel[i];
 		p->in[i] = x->dim[2 + i];
-		if (p->in[i] > EXTENT_MAX || p->kernel[i] > EXTENT_MAX)
-			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "window", "an extent is above %d", EXTENT_MAX);
+		if (p->in[i] > HB_EXTENT_MAX || p->kernel[i] > HB_EXTENT_MAX)
+			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "window", "an extent is above %d", HB_EXTENT_MAX);
 		int64_t s = p->strides[i];
-		if (how == SAME_UPPER || how == SAME_LOWER) {
+		if (how == HB_PAD_SAME_UPPER || how == HB_PAD_SAME_LOWER) {
 			p->out[i] = hb_ceil_div(p->in[i], s);
 			share_pads((p->out[i] - 1) * s + reach(p, i) - p->in[i], how, &p->begin[i], &p->end[i]);
 			continue;
 		}
-		if (how == VALID)
+		if (how == HB_PAD_VALID)
 			p->begin[i] = p->end[i] = 0;
 		int64_t room = p->in[i] + p->begin[i] + p->end[i] - reach(p, i);
 		if (room < 0)
@@ -117,24 +114,24 @@ hb_window_resolve(hb_graph *g, hb_node *n, const hb_shape *x, const int64_t *ker
 	return HB_OK;
 }
 
-/* Spatial dimensions as three, leading ones added. */
-static void
-to_three(hb_conv_params *q, const hb_conv_params *p)
+hb_conv_params
+hb_conv_three(const hb_conv_params *p)
 {
-	int pad = HB_MAX_SPATIAL - p->nsp;
-	*q = *p;
-	q->nsp = HB_MAX_SPATIAL;
-	for (int i = 0; i < HB_MAX_SPATIAL; i++) {
-		bool there = i >= pad;
-		int k = i - pad;
-		q->kernel[i] = there ? p->kernel[k] : 1;
-		q->strides[i] = there ? p->strides[k] : 1;
-		q->dilations[i] = there ? p->dilations[k] : 1;
-		q->begin[i] = there ? p->begin[k] : 0;
-		q->end[i] = there ? p->end[k] : 0;
-		q->in[i] = there ? p->in[k] : 1;
-		q->out[i] = there ? p->out[k] : 1;
+	hb_conv_params q = *p;
+	int lead = HB_MAX_SPATIAL - p->nsp;
+	q.nsp = HB_MAX_SPATIAL;
+	for (int i = HB_MAX_SPATIAL - 1; i >= 0; i--) {
+		int k = i - lead;
+		q.kernel[i] = k >= 0 ? p->kernel[k] : 1;
+		q.strides[i] = k >= 0 ? p->strides[k] : 1;
+		q.dilations[i] = k >= 0 ? p->dilations[k] : 1;
+		q.begin[i] = k >= 0 ? p->begin[k] : 0;
+		q.end[i] = k >= 0 ? p->end[k] : 0;
+		q.output_padding[i] = k >= 0 ? p->output_padding[k] : 0;
+		q.in[i] = k >= 0 ? p->in[k] : 1;
+		q.out[i] = k >= 0 ? p->out[k] : 1;
 	}
+	return q;
 }
 
 /* ---- the image that windows are read from ---- */
@@ -159,7 +156,7 @@ typedef struct image {
 static void
 image_init(image *m, const hb_conv_params *p)
 {
-	to_three(&m->p, p);
+	m->p = hb_conv_three(p);
 	p = &m->p;
 	m->direct = true;
 	for (int i = 0; i < 3; i++)
@@ -345,18 +342,18 @@ is_const(const hb_tensor *t)
 	return !t || t->is_const;
 }
 
-/* Checks weights and bias of rank and extents; m: output channels, those of W's dimension `mdim` times `times`. */
-static hb_status
-check_weights(hb_graph *g, hb_node *n, hb_conv_params *p, int64_t *m)
+hb_status
+hb_conv_weights(hb_graph *g, hb_node *n, hb_conv_params *p, int64_t *m)
 {
 	const hb_shape *x = &n->in[0]->shape, *w = &n->in[1]->shape;
 	bool transposed = !strcmp(n->op_type, "ConvTranspose");
 	p->group = hb_attr_i(n, "group", 1);
 	if (x->rank < 3 || x->rank > 5)
 		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "conv-rank", "input has rank %d; %s takes rank 3 to 5", x->rank, n->op_type);
+	p->nsp = x->rank - 2;
 	if (w->rank != x->rank)
 		return hb_fail(g->cx, n, HB_ERR_INPUT, "conv-weights", "weights have rank %d and the input rank %d; they must agree", w->rank, x->rank);
-	if (p->group < 1 || p->group > EXTENT_MAX)
+	if (p->group < 1 || p->group > HB_EXTENT_MAX)
 		return hb_fail(g->cx, n, HB_ERR_INPUT, "conv-group", "group is %lld; it must be at least 1", (long long)p->group);
 	int64_t in = transposed ? w->dim[0] : w->dim[1] * p->group;
 	*m = transposed ? w->dim[1] * p->group : w->dim[0];
@@ -380,8 +377,8 @@ check_weights(hb_graph *g, hb_node *n, hb_conv_params *p, int64_t *m)
 	return HB_OK;
 }
 
-static hb_status
-set_out(hb_graph *g, hb_node *n, const hb_conv_params *p, int64_t m)
+hb_status
+hb_conv_out(hb_graph *g, hb_node *n, const hb_conv_params *p, int64_t m)
 {
 	hb_shape y = { .rank = p->nsp + 2, .dim = { n->in[0]->shape.dim[0], m } };
 	for (int i = 0; i < p->nsp; i++)
@@ -408,10 +405,10 @@ shape_conv(hb_graph *g, hb_node *n)
 	int64_t m = 0;
 	if (!p)
 		return hb_nomem(g->cx, n->name);
-	HB_TRY(check_weights(g, n, p, &m));
+	HB_TRY(hb_conv_weights(g, n, p, &m));
 	HB_TRY(hb_window_resolve(g, n, &n->in[0]->shape, n->in[1]->shape.dim + 2, p));
 	HB_TRY(check_image(g, n, p));
-	return set_out(g, n, p, m);
+	return hb_conv_out(g, n, p, m);
 }
 
 static int64_t

@@ -14,26 +14,6 @@ covered(const hb_conv_params *p, int i, int64_t k, int64_t *lo, int64_t *hi)
 	*hi = p->in[i] > at ? HB_MIN(hb_ceil_div(p->in[i] - at, s), p->out[i]) : 0;
 }
 
-/* Spatial dimensions as three. */
-static hb_conv_params
-three(const hb_conv_params *p)
-{
-	hb_conv_params q = *p;
-	int lead = HB_MAX_SPATIAL - p->nsp;
-	for (int i = HB_MAX_SPATIAL - 1; i >= 0; i--) {
-		int k = i - lead;
-		q.kernel[i] = k >= 0 ? p->kernel[k] : 1;
-		q.strides[i] = k >= 0 ? p->strides[k] : 1;
-		q.dilations[i] = k >= 0 ? p->dilations[k] : 1;
-		q.begin[i] = k >= 0 ? p->begin[k] : 0;
-		q.end[i] = k >= 0 ? p->end[k] : 0;
-		q.in[i] = k >= 0 ? p->in[k] : 1;
-		q.out[i] = k >= 0 ? p->out[k] : 1;
-	}
-	q.nsp = HB_MAX_SPATIAL;
-	return q;
-}
-
 /* Runs fn over the planes (one a sample and channel) of input 0, in parallel. */
 typedef struct planes {
 	hb_conv_params p;		/* of three dimensions */
@@ -50,7 +30,7 @@ run_planes(const hb_call *c, void (*fn)(void *arg, int64_t begin, int64_t end, i
 {
 	const hb_val *x = c->in[0], *y = c->out[0], *i = c->n->nout > 1 ? c->out[1] : NULL;
 	planes q = {
-		.p = three(c->n->aux), .isa = c->cx->isa, .dtype = x->dtype, .x = x->data, .y = y->data,
+		.p = hb_conv_three(c->n->aux), .isa = c->cx->isa, .dtype = x->dtype, .x = x->data, .y = y->data,
 		.indices = i ? i->data : NULL,
 		.in = hb_shape_span(&x->shape, 2, x->shape.rank), .out = hb_shape_span(&y->shape, 2, y->shape.rank),
 	};
@@ -343,7 +323,7 @@ static void
 run_lp(const hb_call *c)
 {
 	const hb_val *x = c->in[0], *y = c->out[0];
-	hb_conv_params p = three(c->n->aux);
+	hb_conv_params p = hb_conv_three(c->n->aux);
 	int64_t n = x->shape.dim[0] * x->shape.dim[1];
 	int64_t in = p.in[0] * p.in[1] * p.in[2], out = p.out[0] * p.out[1] * p.out[2];
 	float e = exponent(c->n);

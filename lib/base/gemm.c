@@ -287,6 +287,18 @@ hb_gemm_pack_a(hb_isa isa, const float *a, int64_t row, int64_t col, int64_t m, 
 	}
 }
 
+void
+hb_gemm_pack_a_at(hb_isa isa, const float *a, int64_t row, const int64_t *col, int64_t m, int64_t k, float *to)
+{
+	panels p = panels_of(isa, m);
+	for (int64_t i = 0; i < p.count; i++) {
+		int64_t first = panel_row(&p, i), end = panel_row(&p, i + 1);
+		for (int64_t q = 0; q < k; q++)
+			for (int64_t r = first; r < end; r++)
+				*to++ = a[r * row + col[q]];
+	}
+}
+
 size_t
 hb_gemm_b_bytes(hb_isa isa, int64_t k, int64_t n)
 {

@@ -17,6 +17,9 @@ size_t hb_gemm_a_bytes(hb_isa isa, int64_t m, int64_t k);
 /* Packs a[i * row + k * col]. */
 void hb_gemm_pack_a(hb_isa isa, const float *a, int64_t row, int64_t col, int64_t m, int64_t k, float *to);
 
+/* The same for a[i * row + col[k]]. */
+void hb_gemm_pack_a_at(hb_isa isa, const float *a, int64_t row, const int64_t *col, int64_t m, int64_t k, float *to);
+
 /* Bytes of B, k x n, packed in tiles; and packing of b[k * row + j * col]. */
 size_t hb_gemm_b_bytes(hb_isa isa, int64_t k, int64_t n);
 void hb_gemm_pack_b(hb_isa isa, const float *b, int64_t row, int64_t col, int64_t k, int64_t n, float *to);
