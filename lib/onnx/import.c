@@ -543,6 +543,25 @@ input_shape(struct import *im, hb_graph *g, const char *where, const Onnx__Tenso
 	return HB_OK;
 }
 
+/* A body's input has the shape that is declared where all of it is numbers; the node that
+ * runs the body knows better in the end. */
+static void
+body_shape(const Onnx__TensorShapeProto *sh, hb_tensor *t)
+{
+	int64_t all = 1;
+	hb_shape s = { .rank = sh && sh->n_dim <= HB_MAX_RANK ? (int)sh->n_dim : 0 };
+	bool known = sh && sh->n_dim <= HB_MAX_RANK;
+	for (int i = 0; known && i < s.rank; i++) {
+		const Onnx__TensorShapeProto__Dimension *d = sh->dim[i];
+		s.dim[i] = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value : -1;
+		known = s.dim[i] >= 0 && hb_mul64(all, HB_MAX(s.dim[i], 1), &all) && all <= INT64_C(1) << 47;
+	}
+	if (known) {
+		t->shape = s;
+		t->has_shape = true;
+	}
+}
+
 static const char *const value_kinds[] = {
 	[ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE] = "sequence", [ONNX__TYPE_PROTO__VALUE_MAP_TYPE] = "map",
 	[ONNX__TYPE_PROTO__VALUE_SPARSE_TENSOR_TYPE] = "sparse tensor", [ONNX__TYPE_PROTO__VALUE_OPTIONAL_TYPE] = "optional",
@@ -574,7 +593,11 @@ input_of(struct import *im, struct scope *s, const Onnx__ValueInfoProto *m, hb_m
 		return hb_error(im->cx, HB_ERR_INPUT, where, "onnx-type", "has no type");
 	if (top || ty->tensor_type->elem_type)
 		HB_TRY(hb_read_type(&im->r, where, ty->tensor_type->elem_type, &t->dtype));
-	return top ? input_shape(im, g, where, ty->tensor_type->shape, symbols, t) : HB_OK;
+	if (!top) {
+		body_shape(ty->tensor_type->shape, t);
+		return HB_OK;
+	}
+	return input_shape(im, g, where, ty->tensor_type->shape, symbols, t);
 }
 
 static hb_status

@@ -751,6 +751,14 @@ old_group_norm(hb_export *x, hb_draft *d, const hb_node *n)
 	return HB_OK;
 }
 
+/* Scan of operator set 8 ran over a batch. */
+static hb_status
+old_scan(hb_export *x, hb_draft *d, const hb_node *n)
+{
+	(void)d;
+	return no_form(x, n, "Scan of operator set 8");
+}
+
 /* x * sigmoid(alpha * x) */
 static hb_status
 newest_swish(hb_export *x, hb_draft *d, const hb_node *n)
@@ -830,6 +838,7 @@ static const rule rules[] = {
 	{ "AveragePool", 18, 99, HB_OPSET_OUT, newer_pool },
 	{ "LpPool", 18, 99, HB_OPSET_OUT, newer_pool },
 	{ "GroupNormalization", 18, 20, HB_OPSET_OUT_WIDE, old_group_norm },
+	{ "Scan", 8, 8, 0, old_scan },
 	{ "Swish", 24, 99, 0, newest_swish },
 };
 
