@@ -274,7 +274,7 @@ residue(const hb_view *v, uint64_t p, uint64_t *lo, uint64_t *n)
 	*lo = v->base % p;
 	*n = hb_dtype_size(v->dtype);
 	for (int d = 0; d < v->rank; d++) {
-		if (v->ext[d] == 1 || v->stride[d] % p == 0)
+		if (v->stride[d] % p == 0)
 			continue;
 		if (d == 0 && v->ring_rows)
 			return false;
