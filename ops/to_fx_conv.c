@@ -1,0 +1,478 @@
+/* to_fx_conv.c: Conv, ConvTranspose, Gemm, MatMul into int8 weights, int32 bias and multipliers. */
+#include "ops/to_fx.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Weights of one output channel are `outer` runs of `inner` floats, `step` apart. */
+typedef struct filter {
+	int64_t channels;
+	int64_t outer, inner, step;
+	const float *w;
+	int64_t (*first)(const struct filter *f, int64_t c);	/* where channel c's first run begins */
+	int64_t per_group;		/* of ConvTranspose */
+	double gain;			/* Gemm's alpha */
+} filter;
+
+typedef struct result {
+	int8_t *q;			/* in the order of the filter's source */
+	float *scales;
+	int32_t *rec;
+} result;
+
+/* What is asked of a channel's scale. */
+typedef struct demand {
+	double in_scale, in_max;	/* of the input: scale, largest magnitude of its integers */
+	double add_scale, add_max;	/* of the addend; add_scale 0: none */
+	double out_scale;		/* 0: the accumulator is the output */
+	hb_round round;
+} demand;
+
+static double
+round_to(double v, hb_round r)
+{
+	return r == HB_HALF_UP ? floor(v + 0.5) : rint(v);
+}
+
+static double
+weight_at(const filter *f, int64_t first, int64_t o, int64_t i)
+{
+	return f->w[first + o * f->step + i] * f->gain;
+}
+
+/* The largest magnitude that channel c's accumulator can reach with weight scale s. */
+static double
+reach(const filter *f, int64_t c, double bias, float s, const demand *d)
+{
+	int64_t first = f->first(f, c);
+	double sum = 0, acc = d->in_scale * s;
+
+	for (int64_t o = 0; o < f->outer; o++)
+		for (int64_t i = 0; i < f->inner; i++)
+			sum += abs(hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, d->round));
+	sum = sum * d->in_max + fabs(round_to(bias / acc, d->round));
+	if (d->add_scale > 0)
+		sum += ceil(d->add_max * d->add_scale / acc) + 1;
+	return sum;
+}
+
+/* The least scale not below s with which everything fits (SEMANTICS 1). */
+static float
+fit_scale(const filter *f, int64_t c, double bias, float s, const demand *d)
+{
+	/* the addend's multiplier is below 2^24, the output's at least 2^-40 */
+	if (d->add_scale > 0)
+		s = fmaxf(s, (float)(d->add_scale / d->in_scale * 0x1.000002p-24));
+	if (d->out_scale > 0)
+		s = fmaxf(s, (float)(d->out_scale / d->in_scale * 0x1.000002p-40));
+	for (int tries = 0; tries < 64; tries++) {
+		double r = reach(f, c, bias, s, d);
+
+		if (r < 0x1p31)
+			break;
+		s = (float)fmax((double)s * (r / 0x1.fffffep30), (double)nextafterf(s, INFINITY));
+	}
+	return s;
+}
+
+static hb_status
+quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double bias, float s, const demand *d, result *r)
+{
+	int64_t first = f->first(f, c);
+	double acc = d->in_scale * s;
+	hb_mult m = { HB_IDENTITY_M, 1 }, ma = { 0, 0 };
+
+	for (int64_t o = 0; o < f->outer; o++)
+		for (int64_t i = 0; i < f->inner; i++)
+			r->q[first + o * f->step + i] = (int8_t)hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, d->round);
+	if (d->out_scale > 0 && !hb_mult_of(acc / d->out_scale, &m))
+		return HB_FX_REFUSE(cv, n, "channel %lld: the accumulator's scale %g over the output's %g is outside 2^-40..2^24", (long long)c,
+				    acc, d->out_scale);
+	/* an addend too fine to move the accumulator */
+	if (d->add_scale > 0 && d->add_scale / acc >= 0x1p-40 && !hb_mult_of(d->add_scale / acc, &ma))
+		return HB_FX_REFUSE(cv, n, "channel %lld: the addend's scale %g over the accumulator's %g is outside 2^-40..2^24", (long long)c,
+				    d->add_scale, acc);
+	if (fabs(round_to(bias / acc, d->round)) >= 0x1p31)
+		return HB_FX_REFUSE(cv, n, "channel %lld: the bias %g does not fit int32 at scale %g", (long long)c, bias, acc);
+	r->scales[c] = s;
+	r->rec[4 * c] = (int32_t)round_to(bias / acc, d->round);
+	r->rec[4 * c + 1] = m.m;
+	r->rec[4 * c + 2] = ma.m;
+	r->rec[4 * c + 3] = (m.e + 64) | (ma.e + 64) << 8;
+	return HB_OK;
+}
+
+static hb_status
+quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias, const demand *d, result *r)
+{
+	double largest = 0;
+	float *absmax = HB_NEW_N(cv->arena, float, f->channels);
+	int64_t raised = 0;
+
+	if (!absmax)
+		return hb_nomem(cv->from->cx, n->name);
+	for (int64_t c = 0; c < f->channels; c++) {
+		int64_t first = f->first(f, c);
+
+		for (int64_t o = 0; o < f->outer; o++)
+			for (int64_t i = 0; i < f->inner; i++) {
+				float v = (float)fabs(weight_at(f, first, o, i));
+
+				if (!(v <= 3.4e38f) || !(fabs(bias[c]) <= 1e300))
+					return HB_FX_REFUSE(cv, n, "channel %lld has a weight or bias that is infinite or no number", (long long)c);
+				absmax[c] = fmaxf(absmax[c], v);
+			}
+		largest = fmax(largest, absmax[c]);
+	}
+	for (int64_t c = 0; c < f->channels; c++) {
+		float s = largest > 0 ? hb_scale_of(absmax[c], HB_I8, false) : 1;
+		float fitted = fit_scale(f, c, bias[c], s, d);
+
+		raised += fitted != s;
+		HB_TRY(quantize_channel(cv, n, f, c, bias[c], fitted, d, r));
+	}
+	if (raised)
+		hb_node_warn(cv->from->cx, n, "channel-scale", "%lld of %lld channels need a coarser weight scale, or bias and sums would leave int32",
+			     (long long)raised, (long long)f->channels);
+	return HB_OK;
+}
+
+/* ---- bias: of the operator, and of the Add behind a MatMul ---- */
+
+static hb_status
+add_bias(hb_convert *cv, hb_node *n, hb_tensor *t, double gain, int64_t channels, double *bias)
+{
+	int64_t elems;
+	const float *v;
+
+	if (!t)
+		return HB_OK;
+	elems = hb_tensor_elems(t);
+	if (!t->is_const || t->dtype != HB_F32 || (elems != 1 && elems != channels))
+		return HB_FX_REFUSE(cv, n, "bias '%s' is no constant with one number a channel", t->name);
+	if (!(v = hb_tensor_data(cv->from, t)))
+		return HB_ERR_NOMEM;
+	for (int64_t c = 0; c < channels; c++)
+		bias[c] += gain * v[elems == 1 ? 0 : c];
+	return HB_OK;
+}
+
+/* The constant operand of the group's bias addition. */
+static hb_tensor *
+group_bias(const hb_node *n)
+{
+	const hb_node *add = n->group ? n->group->bias : NULL;
+
+	if (!add)
+		return NULL;
+	return add->in[add->in[0]->producer == n ? 1 : 0];
+}
+
+/* ---- what is common: scales, constants, the node ---- */
+
+typedef struct layer {
+	hb_node *n;
+	hb_tensor *x, *add, *out_from;	/* integers, integers, the float graph's output */
+	demand d;
+	result r;
+	double *bias;
+	int64_t channels;
+	int channel_axis;		/* of the output */
+} layer;
+
+static hb_status
+layer_begin(hb_convert *cv, hb_node *n, int64_t channels, int channel_axis, layer *l)
+{
+	hb_tensor *add = hb_group_addend(n), *w = n->in[1];
+
+	*l = (layer){ .n = n, .channels = channels, .channel_axis = channel_axis, .out_from = hb_group_out(n) };
+	if (!w->is_const || w->dtype != HB_F32)
+		return HB_FX_REFUSE(cv, n, "weights '%s' are no float constant", w->name);
+	l->x = hb_convert_in(cv, n, n->in[0]);
+	l->add = add && l->x ? hb_convert_in(cv, n, add) : NULL;
+	l->bias = HB_NEW_N(cv->arena, double, channels);
+	l->r.scales = HB_NEW_N(cv->to->arena, float, channels);
+	l->r.rec = HB_NEW_N(cv->to->arena, int32_t, 4 * channels);
+	l->r.q = HB_NEW_N(cv->to->arena, int8_t, HB_MAX(hb_tensor_elems(w), 1));
+	if (!l->x || (add && !l->add) || !l->bias || !l->r.scales || !l->r.rec || !l->r.q)
+		return HB_ERR_NOMEM;
+	if (l->x->q.nscales > 1 || (add && l->add->q.nscales > 1))
+		return HB_FX_REFUSE(cv, n, "an operand has a scale a channel");
+	l->d = (demand){
+		.in_scale = l->x->q.scale, .in_max = -(double)hb_qmin(l->x->dtype), .round = cv->round,
+		.out_scale = l->out_from->q.dtype == HB_I32 ? 0 : l->out_from->q.scale,
+		.add_scale = add ? l->add->q.scale : 0, .add_max = add ? -(double)hb_qmin(l->add->dtype) : 0,
+	};
+	if (l->d.in_max == 0)
+		l->d.in_max = hb_qmax(l->x->dtype);
+	return HB_OK;
+}
+
+/* An int32 output has the accumulator's scale, a channel each. */
+static hb_status
+wide_scales(hb_convert *cv, layer *l)
+{
+	hb_q *q = &l->out_from->q;
+	float *s;
+
+	if (q->dtype != HB_I32)
+		return HB_OK;
+	s = HB_NEW_N(cv->to->arena, float, l->channels);
+	if (!s)
+		return hb_nomem(cv->from->cx, l->n->name);
+	for (int64_t c = 0; c < l->channels; c++)
+		s[c] = (float)(l->d.in_scale * l->r.scales[c]);
+	q->nscales = (int)l->channels;
+	q->axis = l->channel_axis;
+	q->scale = s[0];
+	q->scales = s;
+	return HB_OK;
+}
+
+/* The node of the layer, weights given in the fixed operator's order. */
+static hb_node *
+layer_node(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const int8_t *wq, int waxis)
+{
+	hb_tensor *w = hb_fx_const(cv, l->n, "weight", HB_I8, ws->rank, ws->dim, wq);
+	hb_tensor *rec = hb_fx_const(cv, l->n, "rec", HB_I32, 2, (int64_t[]){ l->channels, 4 }, l->r.rec);
+	hb_tensor *out = w && rec && wide_scales(cv, l) == HB_OK ? hb_convert_out(cv, l->out_from) : NULL;
+	hb_node *k = out ? hb_fx_node(cv, l->n, op, out, l->add ? 4 : 3, (hb_tensor *[]){ l->x, w, rec, l->add }) : NULL;
+	int32_t qmin, qmax;
+
+	if (!k)
+		return NULL;
+	w->q = (hb_q){ .dtype = HB_I8, .nscales = (int)l->channels, .axis = waxis, .scale = l->r.scales[0], .scales = l->r.scales, .observer = "minmax" };
+	hb_fx_limits(l->n, &out->q, cv->round, &qmin, &qmax);
+	return hb_fx_set_clamp(cv, k, qmin, qmax) ? k : NULL;
+}
+
+/* ---- Conv ---- */
+
+/* Pads before and behind that give the output its extent. */
+static void
+pads_of(const hb_node *n, int ns, const int64_t *kernel, const int64_t *strides, const int64_t *dilations, int64_t *pads)
+{
+	const char *how = hb_attr_s(n, "auto_pad", "NOTSET");
+	size_t count;
+	const int64_t *given = hb_attr_ints(n, "pads", &count);
+
+	for (int i = 0; i < ns; i++) {
+		int64_t all = (n->out[0]->shape.dim[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - n->in[0]->shape.dim[2 + i];
+
+		all = HB_MAX(all, 0);
+		if (!strcmp(how, "SAME_UPPER") || !strcmp(how, "SAME_LOWER")) {
+			pads[i] = !strcmp(how, "SAME_UPPER") ? all / 2 : all - all / 2;
+			pads[ns + i] = all - pads[i];
+		} else {
+			bool set = given && strcmp(how, "VALID");
+
+			pads[i] = set ? given[i] : 0;
+			pads[ns + i] = set ? given[ns + i] : 0;
+		}
+	}
+}
+
+static void
+list_or(const hb_node *n, const char *name, int count, int64_t dflt, int64_t *out)
+{
+	size_t have;
+	const int64_t *v = hb_attr_ints(n, name, &have);
+
+	for (int i = 0; i < count; i++)
+		out[i] = v && (size_t)i < have ? v[i] : dflt;
+}
+
+static int64_t
+first_row(const filter *f, int64_t c)
+{
+	return c * f->inner;
+}
+
+hb_status
+hb_to_fx_conv(hb_convert *cv, hb_node *n)
+{
+	const hb_shape *ws = &n->in[1]->shape;
+	int ns = ws->rank - 2;
+	int64_t kernel[2], strides[2], dilations[2], pads[4];
+	layer l;
+	hb_node *k;
+
+	if (ns != 1 && ns != 2)
+		return HB_FX_REFUSE(cv, n, "a convolution of %d dimensions has no fixed-point form", ns);
+	HB_TRY(layer_begin(cv, n, ws->dim[0], 1, &l));
+	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
+
+	filter f = { .channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1 };
+	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+		return HB_ERR_NOMEM;
+	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
+	if (!(k = layer_node(cv, &l, "Conv", ws, l.r.q, 0)))
+		return HB_ERR_NOMEM;
+	memcpy(kernel, ws->dim + 2, (size_t)ns * sizeof(*kernel));
+	list_or(n, "strides", ns, 1, strides);
+	list_or(n, "dilations", ns, 1, dilations);
+	pads_of(n, ns, kernel, strides, dilations, pads);
+	if (!hb_attr_set_ints(cv->to, k, "strides", strides, (size_t)ns) || !hb_attr_set_ints(cv->to, k, "dilations", dilations, (size_t)ns) ||
+	    !hb_attr_set_ints(cv->to, k, "pads", pads, (size_t)(2 * ns)) || !hb_attr_set_i(cv->to, k, "group", hb_attr_i(n, "group", 1)))
+		return hb_nomem(cv->to->cx, n->name);
+	return hb_fx_done(cv, k);
+}
+
+/* ---- ConvTranspose: weights [C, O/g, ...], channel c in the rows of its group ---- */
+
+static int64_t
+first_transposed(const filter *f, int64_t c)
+{
+	int64_t group = c / f->per_group;
+
+	return group * f->outer * f->step + c % f->per_group * f->inner;
+}
+
+hb_status
+hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
+{
+	const hb_shape *ws = &n->in[1]->shape, *x = &n->in[0]->shape, *y = &n->out[0]->shape;
+	int ns = ws->rank - 2;
+	int64_t groups = hb_attr_i(n, "group", 1), strides[2], dilations[2], extra[2], pads[4];
+	const char *how = hb_attr_s(n, "auto_pad", "NOTSET");
+	bool sized = hb_attr_find(n, "output_shape") || !strncmp(how, "SAME", 4);
+	layer l;
+	hb_node *k;
+
+	if (ns != 1 && ns != 2)
+		return HB_FX_REFUSE(cv, n, "a transposed convolution of %d dimensions has no fixed-point form", ns);
+	HB_TRY(layer_begin(cv, n, ws->dim[1] * groups, 1, &l));
+	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
+
+	filter f = {
+		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
+		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
+	};
+	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+		return HB_ERR_NOMEM;
+	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
+	if (l.add)
+		return HB_FX_REFUSE(cv, n, "a transposed convolution takes no addend");
+	if (!(k = layer_node(cv, &l, "ConvTranspose", ws, l.r.q, 1)))
+		return HB_ERR_NOMEM;
+	list_or(n, "strides", ns, 1, strides);
+	list_or(n, "dilations", ns, 1, dilations);
+	list_or(n, "output_padding", ns, 0, extra);
+	list_or(n, "pads", 2 * ns, 0, pads);
+	for (int i = 0; i < ns; i++) {
+		int64_t full = (x->dim[2 + i] - 1) * strides[i] + extra[i] + (ws->dim[2 + i] - 1) * dilations[i] + 1, all = full - y->dim[2 + i];
+
+		if (sized) {
+			extra[i] += HB_MAX(-all, 0);
+			all = HB_MAX(all, 0);
+			pads[i] = !strcmp(how, "SAME_UPPER") ? all / 2 : all - all / 2;
+			pads[ns + i] = all - pads[i];
+		} else if (!strcmp(how, "VALID")) {
+			pads[i] = pads[ns + i] = 0;
+		}
+	}
+	if (!hb_attr_set_ints(cv->to, k, "strides", strides, (size_t)ns) || !hb_attr_set_ints(cv->to, k, "dilations", dilations, (size_t)ns) ||
+	    !hb_attr_set_ints(cv->to, k, "pads", pads, (size_t)(2 * ns)) || !hb_attr_set_i(cv->to, k, "group", groups) ||
+	    !hb_attr_set_ints(cv->to, k, "output_padding", extra, (size_t)ns))
+		return hb_nomem(cv->to->cx, n->name);
+	return hb_fx_done(cv, k);
+}
+
+/* ---- Gemm, MatMul ---- */
+
+static int64_t
+first_column(const filter *f, int64_t c)
+{
+	(void)f;
+	return c;
+}
+
+/* X [.., K] by weights: [O, K], or [K, O] where not `by_row`. */
+static hb_status
+linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t depth)
+{
+	filter f = {
+		.channels = l->channels, .outer = by_row ? 1 : depth, .inner = by_row ? depth : 1, .step = l->channels,
+		.first = by_row ? first_row : first_column, .gain = gain,
+	};
+	hb_shape ws = { .rank = 2, .dim = { l->channels, depth } };
+	int8_t *q = l->r.q;
+	hb_node *k;
+
+	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+		return HB_ERR_NOMEM;
+	HB_TRY(quantize_filter(cv, n, &f, l->bias, &l->d, &l->r));
+	if (!by_row) {
+		q = HB_NEW_N(cv->arena, int8_t, HB_MAX(l->channels * depth, 1));
+		if (!q)
+			return hb_nomem(cv->from->cx, n->name);
+		for (int64_t c = 0; c < l->channels; c++)
+			for (int64_t i = 0; i < depth; i++)
+				q[c * depth + i] = l->r.q[i * l->channels + c];
+	}
+	k = layer_node(cv, l, "Linear", &ws, q, 0);
+	return k ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
+}
+
+hb_status
+hb_to_fx_gemm(hb_convert *cv, hb_node *n)
+{
+	const hb_shape *ws = &n->in[1]->shape;
+	bool by_row = hb_attr_i(n, "transB", 0) != 0;
+	int64_t channels = ws->dim[by_row ? 0 : 1], depth = ws->dim[by_row ? 1 : 0];
+	layer l;
+
+	HB_TRY(layer_begin(cv, n, channels, 1, &l));
+	HB_TRY(add_bias(cv, n, hb_in(n, 2), hb_attr_f(n, "beta", 1), channels, l.bias));
+	if (hb_attr_i(n, "transA", 0)) {
+		hb_shape s = { .rank = 2, .dim = { l.x->shape.dim[1], l.x->shape.dim[0] } };
+		hb_tensor *t = hb_fx_temp(cv, n, "transposed", l.x->dtype, l.x->q.scale, &s);
+		hb_node *k = hb_fx_node(cv, n, "Transpose", t, 1, &l.x);
+
+		if (!k || !hb_attr_set_ints(cv->to, k, "perm", (int64_t[]){ 1, 0 }, 2))
+			return HB_ERR_NOMEM;
+		HB_TRY(hb_fx_done(cv, k));
+		l.x = t;
+	}
+	return linear(cv, n, &l, by_row, hb_attr_f(n, "alpha", 1), depth);
+}
+
+/* Two tensors. */
+static hb_status
+product(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *a = hb_convert_in(cv, n, n->in[0]), *b = a ? hb_convert_in(cv, n, n->in[1]) : NULL;
+	hb_tensor *out = b ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_node *k = hb_fx_node(cv, n, "MatMul", out, 2, (hb_tensor *[]){ a, b });
+	int32_t qmin, qmax;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	hb_fx_limits(n, &out->q, cv->round, &qmin, &qmax);
+	if (!hb_fx_set_clamp(cv, k, qmin, qmax))
+		return HB_ERR_NOMEM;
+	if (a->dtype == HB_I8 && b->dtype == HB_I8 && a->shape.dim[a->shape.rank - 1] >= 1 << 17)
+		return HB_FX_REFUSE(cv, n, "a sum of %lld products does not fit int32", (long long)a->shape.dim[a->shape.rank - 1]);
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "m", "e", (double)a->q.scale * b->q.scale / out->q.scale));
+	return hb_fx_done(cv, k);
+}
+
+hb_status
+hb_to_fx_matmul(hb_convert *cv, hb_node *n)
+{
+	const hb_shape *ws = &n->in[1]->shape;
+	layer l;
+
+	if (n->in[0]->shape.rank < 2 || ws->rank < 2)
+		return HB_FX_REFUSE(cv, n, "a product with a vector has no fixed-point form");
+	if (!n->in[1]->is_const) {
+		if (n->group && (n->group->add || n->group->bias))
+			return HB_FX_REFUSE(cv, n, "a product of two tensors takes no addend");
+		return product(cv, n);
+	}
+	if (ws->rank != 2)
+		return HB_FX_REFUSE(cv, n, "constant weights of rank %d have no fixed-point form; rank 2 has", ws->rank);
+	HB_TRY(layer_begin(cv, n, ws->dim[1], n->out[0]->shape.rank - 1, &l));
+	HB_TRY(add_bias(cv, n, group_bias(n), 1, l.channels, l.bias));
+	return linear(cv, n, &l, false, 1, ws->dim[0]);
+}

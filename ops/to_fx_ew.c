@@ -1,0 +1,419 @@
+/* to_fx_ew.c: element-wise operators, PRelu and Softmax into Ew, Lut and Rows. */
+#include "ops/to_fx.h"
+
+#include <math.h>
+
+/* The integers of all inputs; NULL: reported. */
+static hb_tensor **
+operands(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = HB_NEW_N(cv->arena, hb_tensor *, n->nin);
+
+	for (int i = 0; in && i < n->nin; i++)
+		if (!n->in[i] || !(in[i] = hb_convert_in(cv, n, n->in[i])))
+			return NULL;
+	return in;
+}
+
+static hb_node *
+ew_node(hb_convert *cv, const hb_node *n, const char *fn, hb_tensor *out, int nin, hb_tensor *const *in)
+{
+	hb_node *k = hb_fx_node(cv, n, "Ew", out, nin, in);
+
+	return k && hb_attr_set_s(cv->to, k, "fn", fn) ? k : NULL;
+}
+
+/* The clamp of the group's output, where `out` is that. */
+static hb_status
+ew_done(hb_convert *cv, const hb_node *n, hb_node *k, bool last)
+{
+	int32_t qmin, qmax;
+
+	if (last) {
+		hb_fx_limits(n, &k->out[0]->q, cv->round, &qmin, &qmax);
+		if (!hb_fx_set_clamp(cv, k, qmin, qmax))
+			return hb_nomem(cv->to->cx, n->name);
+	}
+	return hb_fx_done(cv, k);
+}
+
+/* ---- Add, Sub, Sum ---- */
+
+/* out = a + sign * b, both by multipliers of at most 30 bits to one shift. */
+static hb_status
+add_pair(hb_convert *cv, const hb_node *n, hb_tensor *a, hb_tensor *b, double sign, hb_tensor *out, bool last)
+{
+	double ra = (double)a->q.scale / out->q.scale, rb = (double)b->q.scale / out->q.scale;
+	int e, shift;
+	hb_node *k = ew_node(cv, n, "add", out, 2, (hb_tensor *[]){ a, b });
+
+	frexp(fmax(ra, rb), &e);
+	shift = 30 - e;
+	if (!k)
+		return HB_ERR_NOMEM;
+	if (shift < 1)
+		return HB_FX_REFUSE(cv, n, "the operands' scales %g and %g are too large for the output's %g", a->q.scale, b->q.scale, out->q.scale);
+	shift = HB_MIN(shift, 62);
+	if (!hb_attr_set_i(cv->to, k, "ma", (int64_t)rint(ldexp(ra, shift))) ||
+	    !hb_attr_set_i(cv->to, k, "mb", (int64_t)rint(ldexp(sign * rb, shift))) || !hb_attr_set_i(cv->to, k, "shift", shift))
+		return hb_nomem(cv->to->cx, n->name);
+	return ew_done(cv, n, k, last);
+}
+
+static hb_status
+add_or_sub(hb_convert *cv, hb_node *n, double sign)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+
+	return out ? add_pair(cv, n, in[0], in[1], sign, out, true) : HB_ERR_NOMEM;
+}
+
+hb_status
+hb_to_fx_add(hb_convert *cv, hb_node *n)
+{
+	return add_or_sub(cv, n, 1);
+}
+
+hb_status
+hb_to_fx_sub(hb_convert *cv, hb_node *n)
+{
+	return add_or_sub(cv, n, -1);
+}
+
+/* Partial sums are int32, as much finer than the output as their bound allows, so that one rounding counts. */
+hb_status
+hb_to_fx_sum(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL, *acc = in ? in[0] : NULL;
+	double bound = 0;
+	int fine;
+	float scale;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	if (n->nin == 1) {
+		int32_t qmin, qmax;
+
+		hb_fx_limits(n, &out->q, cv->round, &qmin, &qmax);
+		return hb_fx_cast(cv, n, in[0], out, qmin, qmax);
+	}
+	for (int i = 0; i < n->nin; i++)
+		bound += -(double)hb_qmin(in[i]->dtype) * in[i]->q.scale / out->q.scale + 1;
+	frexp(bound, &fine);
+	fine = HB_MIN(30 - fine, 16);
+	scale = (float)ldexp(out->q.scale, -HB_MAX(fine, 0));
+	for (int i = 1; i < n->nin; i++) {
+		bool last = i == n->nin - 1;
+		hb_shape s;
+		hb_tensor *to = out;
+
+		if (!last) {
+			if (!hb_shape_broadcast(&acc->shape, &in[i]->shape, &s))
+				return HB_FX_REFUSE(cv, n, "operands do not broadcast");
+			to = hb_fx_temp(cv, n, "partial", HB_I32, scale, &s);
+		}
+		if (!to)
+			return HB_ERR_NOMEM;
+		HB_TRY(add_pair(cv, n, acc, in[i], 1, to, last));
+		acc = to;
+	}
+	return HB_OK;
+}
+
+/* ---- Mul, Div ---- */
+
+static hb_status
+mul_into(hb_convert *cv, const hb_node *n, hb_tensor *a, hb_tensor *b, hb_tensor *out, bool last)
+{
+	hb_node *k = ew_node(cv, n, "mul", out, 2, (hb_tensor *[]){ a, b });
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)a->q.scale * b->q.scale / out->q.scale));
+	return ew_done(cv, n, k, last);
+}
+
+hb_status
+hb_to_fx_mul(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+
+	return out ? mul_into(cv, n, in[0], in[1], out, true) : HB_ERR_NOMEM;
+}
+
+/* 1 / x with 22 fraction bits of x's integer; 0 gives what saturates any product. */
+static double
+reciprocal(const void *arg, double x)
+{
+	(void)arg;
+	return x == 0 ? 0x1p30 : 1 / x;
+}
+
+hb_status
+hb_to_fx_div(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL, *r;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	if (in[1]->dtype != HB_I8)
+		return HB_FX_REFUSE(cv, n, "division by %s has no fixed-point form; int8 has", hb_dtype_name(in[1]->dtype));
+	r = hb_fx_temp(cv, n, "reciprocal", HB_I32, (float)(1 / (double)in[1]->q.scale * 0x1p-22), &in[1]->shape);
+	if (!r)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_lookup(cv, n, in[1], r, reciprocal, NULL));
+	return mul_into(cv, n, in[0], r, out, true);
+}
+
+/* ---- Max, Min, comparisons, Where, logic ---- */
+
+static hb_status
+pairwise(hb_convert *cv, hb_node *n, const char *fn)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL, *acc = in ? in[0] : NULL;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	if (n->nin == 1)
+		return hb_fx_cast(cv, n, in[0], out, hb_qmin(out->dtype), hb_qmax(out->dtype));
+	for (int i = 1; i < n->nin; i++) {
+		hb_tensor *to = out;
+		hb_node *k;
+		hb_shape s;
+
+		if (i < n->nin - 1) {
+			if (!hb_shape_broadcast(&acc->shape, &in[i]->shape, &s))
+				return HB_FX_REFUSE(cv, n, "operands do not broadcast");
+			to = hb_fx_temp(cv, n, "partial", out->dtype, out->q.scale, &s);
+		}
+		if (!(k = ew_node(cv, n, fn, to, 2, (hb_tensor *[]){ acc, in[i] })))
+			return HB_ERR_NOMEM;
+		HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)acc->q.scale / out->q.scale));
+		HB_TRY(hb_fx_set_ratio(cv, n, k, "mb", "eb", (double)in[i]->q.scale / out->q.scale));
+		HB_TRY(ew_done(cv, n, k, to == out));
+		acc = to;
+	}
+	return HB_OK;
+}
+
+hb_status
+hb_to_fx_max(hb_convert *cv, hb_node *n)
+{
+	return pairwise(cv, n, "max");
+}
+
+hb_status
+hb_to_fx_min(hb_convert *cv, hb_node *n)
+{
+	return pairwise(cv, n, "min");
+}
+
+/* The finer operand comes to the coarser scale. */
+static hb_status
+compare(hb_convert *cv, hb_node *n, const char *fn, int first)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_tensor *a = in ? in[first] : NULL, *b = in ? in[1 - first] : NULL;
+	hb_node *k = out ? ew_node(cv, n, fn, out, 2, (hb_tensor *[]){ a, b }) : NULL;
+	double coarse;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	coarse = fmax(a->q.scale, b->q.scale);
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", a->q.scale / coarse));
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "mb", "eb", b->q.scale / coarse));
+	return hb_fx_done(cv, k);
+}
+
+hb_status
+hb_to_fx_less(hb_convert *cv, hb_node *n)
+{
+	return compare(cv, n, "lt", 0);
+}
+
+hb_status
+hb_to_fx_less_or_equal(hb_convert *cv, hb_node *n)
+{
+	return compare(cv, n, "le", 0);
+}
+
+hb_status
+hb_to_fx_greater(hb_convert *cv, hb_node *n)
+{
+	return compare(cv, n, "lt", 1);
+}
+
+hb_status
+hb_to_fx_greater_or_equal(hb_convert *cv, hb_node *n)
+{
+	return compare(cv, n, "le", 1);
+}
+
+hb_status
+hb_to_fx_equal(hb_convert *cv, hb_node *n)
+{
+	return compare(cv, n, "eq", 0);
+}
+
+hb_status
+hb_to_fx_where(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_node *k = out ? ew_node(cv, n, "select", out, 3, in) : NULL;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)in[1]->q.scale / out->q.scale));
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "mb", "eb", (double)in[2]->q.scale / out->q.scale));
+	return ew_done(cv, n, k, true);
+}
+
+/* Masks are 0 and 1: and is the product, or the greater one, not the equality with 0. */
+static hb_status
+logic(hb_convert *cv, hb_node *n, const char *fn)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_node *k = out ? ew_node(cv, n, fn, out, n->nin, in) : NULL;
+
+	return k ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
+}
+
+hb_status
+hb_to_fx_and(hb_convert *cv, hb_node *n)
+{
+	return logic(cv, n, "mul");
+}
+
+hb_status
+hb_to_fx_or(hb_convert *cv, hb_node *n)
+{
+	return logic(cv, n, "max");
+}
+
+hb_status
+hb_to_fx_not(hb_convert *cv, hb_node *n)
+{
+	return logic(cv, n, "eq");
+}
+
+/* ---- Relu, Clip, Abs ---- */
+
+/* Limits at the input's scale; the output may have another (a mask of dtypes, a configured scale). */
+hb_status
+hb_to_fx_clip(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, n->out[0]) : NULL;
+	int32_t qmin, qmax;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	if (!n->op->lut)
+		return HB_FX_REFUSE(cv, n, "its limits are not known");
+	qmin = hb_quantize((float)n->op->lut(n, -INFINITY), out->q.scale, out->dtype, cv->round);
+	qmax = hb_quantize((float)n->op->lut(n, INFINITY), out->q.scale, out->dtype, cv->round);
+	return hb_fx_cast(cv, n, x, out, HB_MIN(qmin, qmax), qmax);
+}
+
+hb_status
+hb_to_fx_abs(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, n->out[0]) : NULL;
+	hb_node *k = out ? ew_node(cv, n, "abs", out, 1, &x) : NULL;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)x->q.scale / out->q.scale));
+	return hb_fx_done(cv, k);
+}
+
+/* ---- PRelu ---- */
+
+static double
+leaky(const void *arg, double x)
+{
+	return x < 0 ? x * *(const float *)arg : x;
+}
+
+/* One slope: a lookup. A slope a channel: x < 0 ? x * slope : x, the slope in int16. */
+hb_status
+hb_to_fx_prelu(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, hb_group_out(n)) : NULL, *t = n->in[1];
+	hb_tensor *slope, *negative, *neg, *pos, *three[3];
+	const float *v;
+	float top = 0;
+	int64_t elems = hb_tensor_elems(t);
+	hb_node *k;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	if (!t->is_const || t->dtype != HB_F32 || !elems)
+		return HB_FX_REFUSE(cv, n, "slope '%s' is no constant", t->name);
+	if (!(v = hb_tensor_data(cv->from, t)))
+		return HB_ERR_NOMEM;
+	if (elems == 1)
+		return hb_fx_lookup(cv, n, x, out, leaky, v);
+	for (int64_t i = 0; i < elems; i++)
+		top = fmaxf(top, fabsf(v[i]));
+	slope = hb_fx_const(cv, n, "slope", HB_I16, t->shape.rank, t->shape.dim, NULL);
+	negative = hb_fx_temp(cv, n, "negative", HB_BOOL, 1, &x->shape);
+	neg = hb_fx_temp(cv, n, "scaled", out->dtype, out->q.scale, &x->shape);
+	pos = hb_fx_temp(cv, n, "kept", out->dtype, out->q.scale, &x->shape);
+	if (!slope || !negative || !neg || !pos)
+		return HB_ERR_NOMEM;
+	slope->q = (hb_q){ .dtype = HB_I16, .nscales = 1, .scale = hb_scale_of(top, HB_I16, false), .observer = "minmax" };
+	hb_quantize_n(cv->from->cx, v, slope->q.scale, HB_I16, cv->round, (void *)(uintptr_t)slope->data, elems);
+	if (!(k = ew_node(cv, n, "lt", negative, 1, &x)))	/* than the number 0 */
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	HB_TRY(mul_into(cv, n, x, slope, neg, false));
+	HB_TRY(hb_fx_cast(cv, n, x, pos, hb_qmin(pos->dtype), hb_qmax(pos->dtype)));
+	three[0] = negative;
+	three[1] = neg;
+	three[2] = pos;
+	k = ew_node(cv, n, "select", out, 3, three);
+	return k ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
+}
+
+/* ---- Softmax ---- */
+
+static hb_tensor *
+reshaped(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
+{
+	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
+
+	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank) || hb_fx_done(cv, k) != HB_OK)
+		return NULL;
+	return to;
+}
+
+/* Before operator set 13 the dimensions from `axis` on are one. */
+hb_status
+hb_to_fx_softmax(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, n->out[0]) : NULL, *y = out;
+	bool flat = n->version < 13;
+	int64_t axis = hb_attr_i(n, "axis", flat ? 1 : -1);
+	hb_node *k;
+
+	if (!out)
+		return HB_ERR_NOMEM;
+	axis += axis < 0 ? x->shape.rank : 0;
+	flat = flat && hb_shape_span(&x->shape, (int)axis + 1, x->shape.rank) != 1;
+	if (flat) {
+		hb_shape s = { .rank = 2, .dim = { hb_shape_span(&x->shape, 0, (int)axis), hb_shape_span(&x->shape, (int)axis, x->shape.rank) } };
+		hb_tensor *in = hb_fx_temp(cv, n, "flat", x->dtype, x->q.scale, &s);
+
+		y = hb_fx_temp(cv, n, "rows", out->dtype, out->q.scale, &s);
+		if (!in || !y || !(x = reshaped(cv, n, x, in)))
+			return HB_ERR_NOMEM;
+		axis = 1;
+	}
+	k = hb_fx_node(cv, n, "Rows", y, 1, &x);
+	if (!k || !hb_attr_set_s(cv->to, k, "fn", "softmax") || !hb_attr_set_i(cv->to, k, "axis", axis))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "m", "e", x->q.scale * 1.4426950408889634 * 65536));
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "m2", "e2", 1 / (double)out->q.scale));
+	HB_TRY(hb_fx_done(cv, k));
+	return !flat || reshaped(cv, n, y, out) ? HB_OK : HB_ERR_NOMEM;
+}
