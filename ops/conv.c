@@ -4,6 +4,7 @@
 #include "lib/base/cpu.h"
 #include "lib/base/gemm.h"
 #include "ops/conv.h"
+#include "ops/to_fx.h"
 #include "ops/nd.h"
 
 #include <math.h>
@@ -643,5 +644,5 @@ const hb_op hb_op_conv = {
 	.name = "Conv", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = conv_rows, .types = HB_BIT(HB_F32),
 	.shape = shape_conv, .scratch = scratch_conv, .pack_bytes = pack_bytes_conv, .pack = pack_conv,
-	.run = run_conv, .role = HB_ROLE_OWN, .macs = macs_conv,
+	.run = run_conv, .role = HB_ROLE_OWN, .convert = hb_to_fx_conv, .macs = macs_conv,
 };

@@ -2,6 +2,7 @@
  *
  * A kernel is written twice: over floats, and over integers of every type widened to 64 bits. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 #include "lib/base/fmath.h"
 
 enum { WIDE = 256 };		/* integers that are widened at a time */
@@ -127,12 +128,12 @@ shape_bool(hb_graph *g, hb_node *n)
 	MAP_ROW(id, onnx, first, rows, FLOATS, hb_shape_same, .role = HB_ROLE_OWN, .lut = id##_lut)
 
 /* Floats and integers. */
-#define NUMBER_FN(id, onnx, first, rows, mask, f32_expr, wide_expr, lut_expr, role_)            \
+#define NUMBER_FN(id, onnx, first, rows, mask, f32_expr, wide_expr, lut_expr, role_, convert_)  \
 	F32_MAP(id, float, f32_expr)                                                            \
 	WIDE_MAP(id, wide_expr)                                                                 \
 	LUT(id, PARS({ NULL, 0 }), lut_expr)                                                    \
 	static const map id##_map = { id##_f32, id##_wide, { { NULL, 0 } } };                   \
-	MAP_ROW(id, onnx, first, rows, mask, hb_shape_same, .role = role_, .lut = id##_lut)
+	MAP_ROW(id, onnx, first, rows, mask, hb_shape_same, .role = role_, .lut = id##_lut, .convert = convert_)
 
 static inline double
 sigmoid_of(double x)
@@ -186,11 +187,11 @@ FLOAT_FN(mish, "Mish", 18, NULL, ({ NULL, 0 }),
 	 a * hb_tanhf(hb_softplusf(a)), v * tanh(softplus_of(v)))
 FLOAT_FN(swish, "Swish", 24, alpha_rows, ({ "alpha", 1.0f }), a * hb_sigmoidf(p0 * a), v * sigmoid_of(q0 * v))
 
-NUMBER_FN(relu, "Relu", 1, ci_rows, FLOATS | SIGNED, a < 0 ? 0.0f : a, a < 0 ? 0 : a, v > 0 ? v : 0, HB_ROLE_PASS)
-NUMBER_FN(abs, "Abs", 1, ci_rows, HB_NUMBERS, fabsf(a), a < 0 && !u ? 0 - (uint64_t)a : (uint64_t)a, fabs(v), HB_ROLE_PASS)
-NUMBER_FN(neg, "Neg", 1, ci_rows, FLOATS | SIGNED, -a, 0 - (uint64_t)a, -v, HB_ROLE_OWN)
+NUMBER_FN(relu, "Relu", 1, ci_rows, FLOATS | SIGNED, a < 0 ? 0.0f : a, a < 0 ? 0 : a, v > 0 ? v : 0, HB_ROLE_PASS, hb_to_fx_clip)
+NUMBER_FN(abs, "Abs", 1, ci_rows, HB_NUMBERS, fabsf(a), a < 0 && !u ? 0 - (uint64_t)a : (uint64_t)a, fabs(v), HB_ROLE_PASS, hb_to_fx_abs)
+NUMBER_FN(neg, "Neg", 1, ci_rows, FLOATS | SIGNED, -a, 0 - (uint64_t)a, -v, HB_ROLE_OWN, NULL)
 NUMBER_FN(sign, "Sign", 9, NULL, HB_NUMBERS, a > 0 ? 1.0f : a < 0 ? -1.0f : a, u ? a != 0 : (a > 0) - (a < 0),
-	  (v > 0) - (v < 0), HB_ROLE_OWN)
+	  (v > 0) - (v < 0), HB_ROLE_OWN, NULL)
 
 static const hb_attr_row isinf_rows[] = {
 	{ "detect_negative", HB_ATTR_INT, false, 0, 0 }, { "detect_positive", HB_ATTR_INT, false, 0, 0 }, { 0 } };
@@ -222,7 +223,7 @@ const hb_op hb_op_isinf = {
 
 WIDE_MAP(not, !a)
 static const map not_map = { NULL, not_wide, { { NULL, 0 } } };
-MAP_ROW(not, "Not", 1, NULL, BOOLS, hb_shape_same, .role = HB_ROLE_BOOL)
+MAP_ROW(not, "Not", 1, NULL, BOOLS, hb_shape_same, .role = HB_ROLE_BOOL, .convert = hb_to_fx_not)
 
 WIDE_MAP(bitwise_not, ~a)
 static const map bitwise_not_map = { NULL, bitwise_not_wide, { { NULL, 0 } } };
@@ -424,7 +425,7 @@ static const hb_attr_row clip_rows[] = {
 const hb_op hb_op_clip = {
 	.name = "Clip", .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = clip_rows, .types = HB_NUMBERS, .shape = shape_clip, .run = run_clip,
-	.role = HB_ROLE_PASS, .lut = clip_lut,
+	.role = HB_ROLE_PASS, .lut = clip_lut, .convert = hb_to_fx_clip,
 };
 
 /* ---- two inputs ---- */
@@ -590,18 +591,18 @@ shape_compare(hb_graph *g, hb_node *n)
 	F32_PAIR(id, float, f32_expr)                                                           \
 	WIDE_PAIR(id, wide_expr)                                                                \
 	static const pair id##_pair = { id##_f32, id##_wide };                                  \
-	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN)
+	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN, .convert = hb_to_fx_##id)
 
 #define COMPARE(id, onnx, first, f32_expr, wide_expr)                                           \
 	F32_PAIR(id, uint8_t, f32_expr)                                                         \
 	WIDE_PAIR(id, wide_expr)                                                                \
 	static const pair id##_pair = { id##_f32, id##_wide };                                  \
-	PAIR_ROW(id, onnx, first, legacy_rows, HB_ANY, shape_compare, .role = HB_ROLE_BOOL)
+	PAIR_ROW(id, onnx, first, legacy_rows, HB_ANY, shape_compare, .role = HB_ROLE_BOOL, .convert = hb_to_fx_##id)
 
 #define LOGICAL(id, onnx, expr)                                                                 \
 	WIDE_PAIR(id, expr)                                                                     \
 	static const pair id##_pair = { NULL, id##_wide };                                      \
-	PAIR_ROW(id, onnx, 1, legacy_rows, BOOLS, shape_pair, .role = HB_ROLE_BOOL)
+	PAIR_ROW(id, onnx, 1, legacy_rows, BOOLS, shape_pair, .role = HB_ROLE_BOOL, .convert = hb_to_fx_##id)
 
 #define BITWISE(id, onnx, expr)                                                                 \
 	WIDE_PAIR(id, expr)                                                                     \
@@ -763,6 +764,7 @@ run_prelu(const hb_call *c)
 const hb_op hb_op_prelu = {
 	.name = "PRelu", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = ci_rows, .types = HB_NUMBERS, .shape = shape_prelu, .run = run_prelu, .role = HB_ROLE_OWN,
+	.convert = hb_to_fx_prelu,
 };
 
 /* Pow: the result has the base's type; exponents may have another. */
@@ -915,6 +917,7 @@ run_mean(const hb_call *c)
 	const hb_op hb_op_##id = {                                                              \
 		.name = onnx, .since = 1, .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1, \
 		.attrs = ci_rows, .types = mask, .shape = shape_all, .run = run_##id, .role = HB_ROLE_OWN, \
+		.convert = hb_to_fx_##id,                                                       \
 	};
 
 VARIADIC(max, "Max", HB_NUMBERS)
@@ -985,5 +988,5 @@ shape_where(hb_graph *g, hb_node *n)
 
 const hb_op hb_op_where = {
 	.name = "Where", .since = 9, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	.in_types = { HB_BIT(HB_BOOL) }, .shape = shape_where, .run = run_where, .role = HB_ROLE_OWN,
+	.in_types = { HB_BIT(HB_BOOL) }, .shape = shape_where, .run = run_where, .role = HB_ROLE_OWN, .convert = hb_to_fx_where,
 };

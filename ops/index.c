@@ -3,6 +3,7 @@
  * Indices count from the end where negative. Those that are constants are checked when shapes are
  * inferred; one that only a run shows to be out of range is taken as the nearest in range. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -104,6 +105,7 @@ run_gather(const hb_call *c)
 const hb_op hb_op_gather = {
 	.name = "Gather", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = axis_rows, .in_types = { 0, I32_64 }, .shape = shape_gather, .run = run_gather, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_gather,
 };
 
 /* ---- GatherElements, ScatterElements: one index for every element ---- */

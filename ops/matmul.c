@@ -1,6 +1,7 @@
 /* matmul.c: Gemm and MatMul. */
 #include "lib/base/gemm.h"
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include <math.h>
 
@@ -221,7 +222,7 @@ const hb_op hb_op_gemm = {
 	.name = "Gemm", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = gemm_rows, .types = GEMM_TYPES,
 	.shape = shape_gemm, .scratch = scratch_gemm, .pack_bytes = pack_bytes_gemm, .pack = pack_gemm,
-	.run = run_gemm, .role = HB_ROLE_OWN, .macs = macs_gemm,
+	.run = run_gemm, .role = HB_ROLE_OWN, .convert = hb_to_fx_gemm, .macs = macs_gemm,
 };
 
 /* ---- MatMul ---- */
@@ -367,5 +368,5 @@ const hb_op hb_op_matmul = {
 	.name = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.types = GEMM_TYPES,
 	.shape = shape_matmul, .scratch = scratch_matmul, .pack_bytes = pack_bytes_matmul, .pack = pack_matmul,
-	.run = run_matmul, .role = HB_ROLE_OWN, .macs = macs_matmul,
+	.run = run_matmul, .role = HB_ROLE_OWN, .convert = hb_to_fx_matmul, .macs = macs_matmul,
 };

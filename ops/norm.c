@@ -1,5 +1,6 @@
 /* norm.c: operators that bring values to a common scale: Softmax and its family, normalizations. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -218,15 +219,16 @@ shape_soft(hb_graph *g, hb_node *n)
 
 static const hb_attr_row axis_rows[] = { { "axis", HB_ATTR_INT, false, 0, 0 }, { 0 } };
 
-#define SOFT(id, onnx, role_)                                                                   \
+#define SOFT(id, onnx, role_, convert_)                                                                   \
 	const hb_op hb_op_##id = {                                                              \
 		.name = onnx, .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, \
 		.attrs = axis_rows, .types = FLOATS, .shape = shape_soft, .run = run_##id, .role = role_, \
+		.convert = convert_,                                                            \
 	};
 
-SOFT(softmax, "Softmax", HB_ROLE_OWN)
-SOFT(log_softmax, "LogSoftmax", HB_ROLE_OWN)
-SOFT(hardmax, "Hardmax", HB_ROLE_NONE)
+SOFT(softmax, "Softmax", HB_ROLE_OWN, hb_to_fx_softmax)
+SOFT(log_softmax, "LogSoftmax", HB_ROLE_OWN, NULL)
+SOFT(hardmax, "Hardmax", HB_ROLE_NONE, NULL)
 
 /* ---- BatchNormalization: y = (x - mean) scale / sqrt(var + epsilon) + B ---- */
 

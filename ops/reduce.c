@@ -1,5 +1,6 @@
 /* reduce.c: operators that make one number of many along some dimensions. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -413,11 +414,12 @@ shape_reduce(hb_graph *g, hb_node *n)
 		.shape = shape_reduce, .run = run_##id,
 
 #define WITH(role_) .role = role_ };
+#define FIXED(role_, convert_) .role = role_, .convert = convert_ };
 
-REDUCE(reduce_sum, "ReduceSum", HB_RED_SUM, 13, HB_NUMBERS) WITH(HB_ROLE_OWN)
-REDUCE(reduce_mean, "ReduceMean", HB_RED_MEAN, 18, HB_NUMBERS) WITH(HB_ROLE_OWN)
-REDUCE(reduce_max, "ReduceMax", HB_RED_MAX, 18, HB_ANY) WITH(HB_ROLE_PASS)
-REDUCE(reduce_min, "ReduceMin", HB_RED_MIN, 18, HB_ANY) WITH(HB_ROLE_PASS)
+REDUCE(reduce_sum, "ReduceSum", HB_RED_SUM, 13, HB_NUMBERS) FIXED(HB_ROLE_OWN, hb_to_fx_reduce_sum)
+REDUCE(reduce_mean, "ReduceMean", HB_RED_MEAN, 18, HB_NUMBERS) FIXED(HB_ROLE_OWN, hb_to_fx_reduce_mean)
+REDUCE(reduce_max, "ReduceMax", HB_RED_MAX, 18, HB_ANY) FIXED(HB_ROLE_PASS, hb_to_fx_reduce_max)
+REDUCE(reduce_min, "ReduceMin", HB_RED_MIN, 18, HB_ANY) FIXED(HB_ROLE_PASS, hb_to_fx_reduce_min)
 REDUCE(reduce_prod, "ReduceProd", HB_RED_PROD, 18, HB_NUMBERS) WITH(HB_ROLE_OWN)
 REDUCE(reduce_l1, "ReduceL1", HB_RED_L1, 18, HB_NUMBERS) WITH(HB_ROLE_OWN)
 REDUCE(reduce_l2, "ReduceL2", HB_RED_L2, 18, HB_NUMBERS) WITH(HB_ROLE_OWN)
@@ -548,9 +550,11 @@ static const hb_attr_row arg_rows[] = {
 const hb_op hb_op_arg_max = {
 	.name = "ArgMax", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = arg_rows, .types = HB_NUMBERS, .shape = shape_arg, .run = run_arg_max, .role = HB_ROLE_INDEX,
+	.convert = hb_to_fx_arg_max,
 };
 
 const hb_op hb_op_arg_min = {
 	.name = "ArgMin", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = arg_rows, .types = HB_NUMBERS, .shape = shape_arg, .run = run_arg_min, .role = HB_ROLE_INDEX,
+	.convert = hb_to_fx_arg_min,
 };

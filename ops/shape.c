@@ -1,5 +1,6 @@
 /* shape.c: operators that move elements or look at shapes only. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -36,6 +37,7 @@ move_box(const hb_call *c, const hb_shape *box, const hb_val *dst, int64_t dst_a
 const hb_op hb_op_identity = {
 	.name = "Identity", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.shape = hb_shape_same, .run = run_copy, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 /* Inference only: the output is the input, the mask is true. */
@@ -80,6 +82,7 @@ const hb_op hb_op_dropout = {
 	.name = "Dropout", .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 2,
 	.attrs = dropout_rows, .types = HB_BIT(HB_F32), .in_types = { 0, 0, HB_BIT(HB_BOOL) },
 	.shape = shape_dropout, .run = run_dropout, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 /* ---- Reshape, Flatten, Squeeze, Unsqueeze ---- */
@@ -144,6 +147,7 @@ const hb_op hb_op_reshape = {
 	.name = "Reshape", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = reshape_rows, .in_types = { 0, HB_BIT(HB_I64) },
 	.shape = shape_reshape, .run = run_copy, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 static hb_status
@@ -165,6 +169,7 @@ static const hb_attr_row axis_rows[] = { { "axis", HB_ATTR_INT, false, 0, 0 }, {
 const hb_op hb_op_flatten = {
 	.name = "Flatten", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = axis_rows, .shape = shape_flatten, .run = run_copy, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 static hb_status
@@ -193,6 +198,7 @@ const hb_op hb_op_squeeze = {
 	.name = "Squeeze", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = axes_rows, .in_types = { 0, HB_BIT(HB_I64) },
 	.shape = shape_squeeze, .run = run_copy, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 static hb_status
@@ -231,6 +237,7 @@ const hb_op hb_op_unsqueeze = {
 	.name = "Unsqueeze", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = unsqueeze_rows, .in_types = { 0, HB_BIT(HB_I64) },
 	.shape = shape_unsqueeze, .run = run_copy, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_reshape,
 };
 
 /* ---- Transpose ---- */
@@ -293,6 +300,7 @@ static const hb_attr_row perm_rows[] = { { "perm", HB_ATTR_INTS, false, 0, 0 }, 
 const hb_op hb_op_transpose = {
 	.name = "Transpose", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = perm_rows, .shape = shape_transpose, .run = run_transpose, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_transpose,
 };
 
 /* ---- Concat, Split ---- */
@@ -353,6 +361,7 @@ static const hb_attr_row concat_rows[] = {
 const hb_op hb_op_concat = {
 	.name = "Concat", .since = 1, .min_in = 1, .max_in = -1, .min_out = 1, .max_out = 1,
 	.attrs = concat_rows, .shape = shape_concat, .run = run_concat, .role = HB_ROLE_CAT,
+	.convert = hb_to_fx_concat,
 };
 
 static hb_status
@@ -430,6 +439,7 @@ const hb_op hb_op_split = {
 	.name = "Split", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = -1,
 	.attrs = split_rows, .in_types = { 0, HB_INTS },
 	.shape = shape_split, .run = run_split, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_split,
 };
 
 /* ---- Slice ---- */
@@ -517,6 +527,7 @@ const hb_op hb_op_slice = {
 	.name = "Slice", .since = 1, .min_in = 1, .max_in = 5, .min_out = 1, .max_out = 1,
 	.attrs = slice_rows, .in_types = { 0, HB_INTS, HB_INTS, HB_INTS, HB_INTS },
 	.shape = shape_slice, .run = run_slice, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_slice,
 };
 
 /* ---- Pad ---- */
@@ -693,6 +704,7 @@ const hb_op hb_op_pad = {
 	.name = "Pad", .since = 1, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1,
 	.attrs = pad_rows_, .in_types = { 0, HB_BIT(HB_I64), 0, HB_INTS },
 	.shape = shape_pad, .run = run_pad, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_pad,
 };
 
 /* ---- Expand, Tile ---- */
@@ -735,6 +747,7 @@ run_expand(const hb_call *c)
 const hb_op hb_op_expand = {
 	.name = "Expand", .since = 8, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.in_types = { 0, HB_BIT(HB_I64) }, .shape = shape_expand, .run = run_expand, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_expand,
 };
 
 /* Tile-1 repeats one axis; later each dimension has its count. */
@@ -829,6 +842,7 @@ run_tile(const hb_call *c)
 const hb_op hb_op_tile = {
 	.name = "Tile", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.shape = shape_tile, .run = run_tile, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_tile,
 };
 
 /* ---- DepthToSpace, SpaceToDepth: views of six dimensions ---- */
@@ -886,6 +900,7 @@ static const hb_attr_row depth_rows[] = {
 const hb_op hb_op_depth_to_space = {
 	.name = "DepthToSpace", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = depth_rows, .shape = shape_depth_to_space, .run = run_depth_to_space, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_depth_to_space,
 };
 
 static hb_status
@@ -923,6 +938,7 @@ static const hb_attr_row block_rows[] = { { "blocksize", HB_ATTR_INT, true, 0, 0
 const hb_op hb_op_space_to_depth = {
 	.name = "SpaceToDepth", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = block_rows, .shape = shape_space_to_depth, .run = run_space_to_depth, .role = HB_ROLE_PASS,
+	.convert = hb_to_fx_space_to_depth,
 };
 
 /* ---- Shape, Size, ConstantOfShape ---- */

@@ -14,6 +14,7 @@ hb_status hb_to_fx_matmul(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_add(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_sub(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_sum(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_mean(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_mul(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_div(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_max(hb_convert *cv, hb_node *n);
@@ -26,6 +27,7 @@ hb_status hb_to_fx_equal(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_where(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_and(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_or(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_xor(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_not(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_clip(hb_convert *cv, hb_node *n);		/* Relu too: clamps at the input's scale */
 hb_status hb_to_fx_abs(hb_convert *cv, hb_node *n);

@@ -1,4 +1,5 @@
 /* to_fx_conv.c: Conv, ConvTranspose, Gemm, MatMul into int8 weights, int32 bias and multipliers. */
+#include "ops/conv.h"
 #include "ops/to_fx.h"
 
 #include <math.h>
@@ -248,38 +249,19 @@ layer_node(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const i
 
 /* ---- Conv ---- */
 
-/* Pads before and behind that give the output its extent. */
-static void
-pads_of(const hb_node *n, int ns, const int64_t *kernel, const int64_t *strides, const int64_t *dilations, int64_t *pads)
+/* Attributes of the window, as shape inference resolved them. */
+static bool
+set_window(hb_convert *cv, hb_node *k, const hb_conv_params *p)
 {
-	const char *how = hb_attr_s(n, "auto_pad", "NOTSET");
-	size_t count;
-	const int64_t *given = hb_attr_ints(n, "pads", &count);
+	size_t ns = (size_t)p->nsp;
+	int64_t pads[2 * HB_MAX_SPATIAL];
 
-	for (int i = 0; i < ns; i++) {
-		int64_t all = (n->out[0]->shape.dim[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - n->in[0]->shape.dim[2 + i];
-
-		all = HB_MAX(all, 0);
-		if (!strcmp(how, "SAME_UPPER") || !strcmp(how, "SAME_LOWER")) {
-			pads[i] = !strcmp(how, "SAME_UPPER") ? all / 2 : all - all / 2;
-			pads[ns + i] = all - pads[i];
-		} else {
-			bool set = given && strcmp(how, "VALID");
-
-			pads[i] = set ? given[i] : 0;
-			pads[ns + i] = set ? given[ns + i] : 0;
-		}
+	for (size_t i = 0; i < ns; i++) {
+		pads[i] = p->begin[i];
+		pads[ns + i] = p->end[i];
 	}
-}
-
-static void
-list_or(const hb_node *n, const char *name, int count, int64_t dflt, int64_t *out)
-{
-	size_t have;
-	const int64_t *v = hb_attr_ints(n, name, &have);
-
-	for (int i = 0; i < count; i++)
-		out[i] = v && (size_t)i < have ? v[i] : dflt;
+	return hb_attr_set_ints(cv->to, k, "strides", p->strides, ns) && hb_attr_set_ints(cv->to, k, "dilations", p->dilations, ns) &&
+	       hb_attr_set_ints(cv->to, k, "pads", pads, 2 * ns) && hb_attr_set_i(cv->to, k, "group", p->group);
 }
 
 static int64_t
@@ -293,7 +275,6 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 {
 	const hb_shape *ws = &n->in[1]->shape;
 	int ns = ws->rank - 2;
-	int64_t kernel[2], strides[2], dilations[2], pads[4];
 	layer l;
 	hb_node *k;
 
@@ -308,12 +289,7 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
 	if (!(k = layer_node(cv, &l, "Conv", ws, l.r.q, 0)))
 		return HB_ERR_NOMEM;
-	memcpy(kernel, ws->dim + 2, (size_t)ns * sizeof(*kernel));
-	list_or(n, "strides", ns, 1, strides);
-	list_or(n, "dilations", ns, 1, dilations);
-	pads_of(n, ns, kernel, strides, dilations, pads);
-	if (!hb_attr_set_ints(cv->to, k, "strides", strides, (size_t)ns) || !hb_attr_set_ints(cv->to, k, "dilations", dilations, (size_t)ns) ||
-	    !hb_attr_set_ints(cv->to, k, "pads", pads, (size_t)(2 * ns)) || !hb_attr_set_i(cv->to, k, "group", hb_attr_i(n, "group", 1)))
+	if (!set_window(cv, k, hb_conv_of(n)))
 		return hb_nomem(cv->to->cx, n->name);
 	return hb_fx_done(cv, k);
 }
@@ -331,11 +307,10 @@ first_transposed(const filter *f, int64_t c)
 hb_status
 hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 {
-	const hb_shape *ws = &n->in[1]->shape, *x = &n->in[0]->shape, *y = &n->out[0]->shape;
+	const hb_shape *ws = &n->in[1]->shape;
+	const hb_conv_params *p = hb_conv_of(n);
 	int ns = ws->rank - 2;
-	int64_t groups = hb_attr_i(n, "group", 1), strides[2], dilations[2], extra[2], pads[4];
-	const char *how = hb_attr_s(n, "auto_pad", "NOTSET");
-	bool sized = hb_attr_find(n, "output_shape") || !strncmp(how, "SAME", 4);
+	int64_t groups = p->group;
 	layer l;
 	hb_node *k;
 
@@ -355,25 +330,7 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 		return HB_FX_REFUSE(cv, n, "a transposed convolution takes no addend");
 	if (!(k = layer_node(cv, &l, "ConvTranspose", ws, l.r.q, 1)))
 		return HB_ERR_NOMEM;
-	list_or(n, "strides", ns, 1, strides);
-	list_or(n, "dilations", ns, 1, dilations);
-	list_or(n, "output_padding", ns, 0, extra);
-	list_or(n, "pads", 2 * ns, 0, pads);
-	for (int i = 0; i < ns; i++) {
-		int64_t full = (x->dim[2 + i] - 1) * strides[i] + extra[i] + (ws->dim[2 + i] - 1) * dilations[i] + 1, all = full - y->dim[2 + i];
-
-		if (sized) {
-			extra[i] += HB_MAX(-all, 0);
-			all = HB_MAX(all, 0);
-			pads[i] = !strcmp(how, "SAME_UPPER") ? all / 2 : all - all / 2;
-			pads[ns + i] = all - pads[i];
-		} else if (!strcmp(how, "VALID")) {
-			pads[i] = pads[ns + i] = 0;
-		}
-	}
-	if (!hb_attr_set_ints(cv->to, k, "strides", strides, (size_t)ns) || !hb_attr_set_ints(cv->to, k, "dilations", dilations, (size_t)ns) ||
-	    !hb_attr_set_ints(cv->to, k, "pads", pads, (size_t)(2 * ns)) || !hb_attr_set_i(cv->to, k, "group", groups) ||
-	    !hb_attr_set_ints(cv->to, k, "output_padding", extra, (size_t)ns))
+	if (!set_window(cv, k, p) || !hb_attr_set_ints(cv->to, k, "output_padding", p->output_padding, (size_t)ns))
 		return hb_nomem(cv->to->cx, n->name);
 	return hb_fx_done(cv, k);
 }

@@ -39,15 +39,15 @@ ew_done(hb_convert *cv, const hb_node *n, hb_node *k, bool last)
 
 /* ---- Add, Sub, Sum ---- */
 
-/* out = a + sign * b, both by multipliers of at most 30 bits to one shift. */
+/* out = gain_a * a + gain_b * b, both by multipliers of at most 30 bits to one shift. */
 static hb_status
-add_pair(hb_convert *cv, const hb_node *n, hb_tensor *a, hb_tensor *b, double sign, hb_tensor *out, bool last)
+add_pair(hb_convert *cv, const hb_node *n, hb_tensor *a, double gain_a, hb_tensor *b, double gain_b, hb_tensor *out, bool last)
 {
-	double ra = (double)a->q.scale / out->q.scale, rb = (double)b->q.scale / out->q.scale;
+	double ra = gain_a * a->q.scale / out->q.scale, rb = gain_b * b->q.scale / out->q.scale;
 	int e, shift;
 	hb_node *k = ew_node(cv, n, "add", out, 2, (hb_tensor *[]){ a, b });
 
-	frexp(fmax(ra, rb), &e);
+	frexp(fmax(fabs(ra), fabs(rb)), &e);
 	shift = 30 - e;
 	if (!k)
 		return HB_ERR_NOMEM;
@@ -55,7 +55,7 @@ add_pair(hb_convert *cv, const hb_node *n, hb_tensor *a, hb_tensor *b, double si
 		return HB_FX_REFUSE(cv, n, "the operands' scales %g and %g are too large for the output's %g", a->q.scale, b->q.scale, out->q.scale);
 	shift = HB_MIN(shift, 62);
 	if (!hb_attr_set_i(cv->to, k, "ma", (int64_t)rint(ldexp(ra, shift))) ||
-	    !hb_attr_set_i(cv->to, k, "mb", (int64_t)rint(ldexp(sign * rb, shift))) || !hb_attr_set_i(cv->to, k, "shift", shift))
+	    !hb_attr_set_i(cv->to, k, "mb", (int64_t)rint(ldexp(rb, shift))) || !hb_attr_set_i(cv->to, k, "shift", shift))
 		return hb_nomem(cv->to->cx, n->name);
 	return ew_done(cv, n, k, last);
 }
@@ -65,7 +65,7 @@ add_or_sub(hb_convert *cv, hb_node *n, double sign)
 {
 	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
 
-	return out ? add_pair(cv, n, in[0], in[1], sign, out, true) : HB_ERR_NOMEM;
+	return out ? add_pair(cv, n, in[0], 1, in[1], sign, out, true) : HB_ERR_NOMEM;
 }
 
 hb_status
@@ -81,8 +81,8 @@ hb_to_fx_sub(hb_convert *cv, hb_node *n)
 }
 
 /* Partial sums are int32, as much finer than the output as their bound allows, so that one rounding counts. */
-hb_status
-hb_to_fx_sum(hb_convert *cv, hb_node *n)
+static hb_status
+sum_of(hb_convert *cv, hb_node *n, double gain)
 {
 	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL, *acc = in ? in[0] : NULL;
 	double bound = 0;
@@ -98,7 +98,7 @@ hb_to_fx_sum(hb_convert *cv, hb_node *n)
 		return hb_fx_cast(cv, n, in[0], out, qmin, qmax);
 	}
 	for (int i = 0; i < n->nin; i++)
-		bound += -(double)hb_qmin(in[i]->dtype) * in[i]->q.scale / out->q.scale + 1;
+		bound += -(double)hb_qmin(in[i]->dtype) * in[i]->q.scale * gain / out->q.scale + 1;
 	frexp(bound, &fine);
 	fine = HB_MIN(30 - fine, 16);
 	scale = (float)ldexp(out->q.scale, -HB_MAX(fine, 0));
@@ -114,10 +114,22 @@ hb_to_fx_sum(hb_convert *cv, hb_node *n)
 		}
 		if (!to)
 			return HB_ERR_NOMEM;
-		HB_TRY(add_pair(cv, n, acc, in[i], 1, to, last));
+		HB_TRY(add_pair(cv, n, acc, i > 1 ? 1 : gain, in[i], gain, to, last));
 		acc = to;
 	}
 	return HB_OK;
+}
+
+hb_status
+hb_to_fx_sum(hb_convert *cv, hb_node *n)
+{
+	return sum_of(cv, n, 1);
+}
+
+hb_status
+hb_to_fx_mean(hb_convert *cv, hb_node *n)
+{
+	return sum_of(cv, n, 1.0 / n->nin);
 }
 
 /* ---- Mul, Div ---- */
@@ -288,6 +300,21 @@ hb_status
 hb_to_fx_or(hb_convert *cv, hb_node *n)
 {
 	return logic(cv, n, "max");
+}
+
+/* Unequal: the equality with 0 of an equality. */
+hb_status
+hb_to_fx_xor(hb_convert *cv, hb_node *n)
+{
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_tensor *equal = out ? hb_fx_temp(cv, n, "equal", HB_BOOL, 1, &out->shape) : NULL;
+	hb_node *k = equal ? ew_node(cv, n, "eq", equal, 2, in) : NULL;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	k = ew_node(cv, n, "eq", out, 1, &equal);
+	return k ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
 }
 
 hb_status

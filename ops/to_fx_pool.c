@@ -1,4 +1,5 @@
 /* to_fx_pool.c: pools, reductions and Resize. */
+#include "ops/conv.h"
 #include "ops/to_fx.h"
 
 /* ---- pools ---- */
@@ -12,29 +13,18 @@ typedef struct window {
 static hb_status
 window_of(hb_convert *cv, const hb_node *n, window *w)
 {
-	const char *how = hb_attr_s(n, "auto_pad", "NOTSET");
-	const hb_shape *x = &n->in[0]->shape, *y = &n->out[0]->shape;
-	size_t nk, ns, np, nd;
-	const int64_t *kernel = hb_attr_ints(n, "kernel_shape", &nk), *strides = hb_attr_ints(n, "strides", &ns);
-	const int64_t *pads = hb_attr_ints(n, "pads", &np), *dilations = hb_attr_ints(n, "dilations", &nd);
+	const hb_conv_params *p = hb_conv_of(n);
 
-	*w = (window){ .ns = x->rank - 2, .ceil_mode = hb_attr_i(n, "ceil_mode", 0), .with_pad = hb_attr_i(n, "count_include_pad", 0) };
-	if ((w->ns != 1 && w->ns != 2) || nk != (size_t)w->ns)
+	*w = (window){ .ns = p->nsp, .ceil_mode = p->ceil_mode, .with_pad = p->count_include_pad };
+	if (w->ns != 1 && w->ns != 2)
 		return HB_FX_REFUSE(cv, n, "a pool over %d dimensions has no fixed-point form", w->ns);
 	for (int i = 0; i < w->ns; i++) {
-		if (dilations && dilations[i] != 1)
-			return HB_FX_REFUSE(cv, n, "a pool with dilation %lld has no fixed-point form", (long long)dilations[i]);
-		w->kernel[i] = kernel[i];
-		w->strides[i] = strides ? strides[i] : 1;
-		if (!strncmp(how, "SAME", 4)) {
-			int64_t all = HB_MAX((y->dim[2 + i] - 1) * w->strides[i] + kernel[i] - x->dim[2 + i], 0);
-
-			w->pads[i] = strcmp(how, "SAME_LOWER") ? all / 2 : all - all / 2;
-			w->pads[w->ns + i] = all - w->pads[i];
-		} else if (pads && strcmp(how, "VALID")) {
-			w->pads[i] = pads[i];
-			w->pads[w->ns + i] = pads[w->ns + i];
-		}
+		if (p->dilations[i] != 1)
+			return HB_FX_REFUSE(cv, n, "a pool with dilation %lld has no fixed-point form", (long long)p->dilations[i]);
+		w->kernel[i] = p->kernel[i];
+		w->strides[i] = p->strides[i];
+		w->pads[i] = p->begin[i];
+		w->pads[w->ns + i] = p->end[i];
 	}
 	return HB_OK;
 }
