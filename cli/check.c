@@ -160,11 +160,12 @@ print_summary(const report *r, const char *bullet)
 		printf("%srefused: %s\n", bullet, r->why[i]);
 }
 
+/* A node's findings once, however many nodes of the file it stands for. */
 static void
 print_findings(const report *r, const char *bullet)
 {
 	for (const hb_source *s = r->g->sources; s; s = s->next)
-		for (const hb_finding *f = s->now && s->now->group == NULL ? s->now->findings : NULL; f; f = f->next)
+		for (const hb_finding *f = s->now && s->now->sources == s ? s->now->findings : NULL; f; f = f->next)
 			printf("%snode %d %s '%s' on %s: %s\n", bullet, s->index, clean(r->c, s->op_type),
 			       clean(r->c, s->name), place_names[place_of(s)], clean(r->c, sentence(r->c, f)));
 }

@@ -67,13 +67,12 @@ choice_in(const char *limits, const char *value)
 	return false;
 }
 
+/* "lo..hi" */
 static void
 bounds(const char *limits, double *lo, double *hi)
 {
-	char *end;
-
-	*lo = strtod(limits, &end);
-	*hi = strtod(end + 2, NULL);
+	*lo = strtod(limits, NULL);
+	*hi = strtod(strstr(limits, "..") + 2, NULL);
 }
 
 static bool

@@ -105,6 +105,14 @@ inputs_match(job *j)
 	j->vals = HB_NEW_N(c->arena, hb_val, j->nports ? j->nports : 1);
 	if (!j->vals)
 		return hb_nomem(c->cx, NULL);
+	for (size_t k = 0; k < j->nin; k++) {
+		bool known = !j->in[k].name;
+
+		for (size_t i = 0; i < j->nports; i++)
+			known |= j->in[k].name && !strcmp(j->in[k].name, j->ports[i].name);
+		if (!known)
+			return hb_error(c->cx, HB_ERR_USAGE, "--input", "input", "the model has no input '%s'", j->in[k].name);
+	}
 	for (size_t i = 0; i < j->nports; i++) {
 		port *p = &j->ports[i];
 		given *g = given_for(j, i);

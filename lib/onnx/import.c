@@ -626,7 +626,7 @@ read_inputs(struct import *im, struct scope *s, const uint8_t *p, size_t n, bool
 			const hb_tensor *t = name ? hb_map_get(s->names, name) : NULL;
 			if (name && !im->opt->shapes[i].from_array && (!t || !t->is_input))
 				worst = hb_error(im->cx, HB_ERR_USAGE, NULL, "input-shape", "--input-shape names '%s', which is no input of the model", name);
-			else if (!name && i >= s->g->ninputs)
+			else if (!name && !im->opt->shapes[i].from_array && i >= s->g->ninputs)
 				worst = hb_error(im->cx, HB_ERR_USAGE, NULL, "input-shape", "%zu shapes are given; the model has %zu inputs", im->opt->nshapes,
 						 s->g->ninputs);
 		}
