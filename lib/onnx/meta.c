@@ -172,9 +172,9 @@ hb_meta_read(hb_graph *g)
 {
 	hb_meta **keep = &g->meta;
 	for (hb_meta *m = g->meta; m; m = m->next) {
-		if (!strcmp(m->key, HB_META_UNCALIBRATED)) {
+		if (!strcmp(m->key, HB_META_UNCALIBRATED))
 			g->uncalibrated = !strcmp(m->value, "1");
-		} else if (ours(m->key)) {
+		if (!strncmp(m->key, HB_META_Q, strlen(HB_META_Q))) {
 			const char *name = m->key + strlen(HB_META_Q);
 			hb_tensor *t = hb_tensor_find(g, name);
 			hb_q q;
