@@ -340,6 +340,23 @@ print_bench(cli *c, double *ms)
 
 /* ---- .onnx ---- */
 
+/* --raw-int: the fixed-point form ends in DequantizeLinear; what goes into it is asked for. */
+static void
+outputs_before_dequantize(hb_graph *g)
+{
+	for (size_t i = 0; i < g->noutputs; i++) {
+		hb_node *n = g->outputs[i]->producer;
+
+		if (!n || *n->domain || strcmp(n->op_type, "DequantizeLinear"))
+			continue;
+		g->outputs[i]->is_output = false;
+		g->outputs[i] = n->in[0];
+		n->in[0]->is_output = true;
+	}
+	hb_graph_sweep(g);
+}
+
+
 static hb_status
 run_onnx(job *j, const char *path)
 {
@@ -363,6 +380,8 @@ run_onnx(job *j, const char *path)
 	HB_TRY(st);
 	if (!c->a.dump && graph_form(g) == FORM_ONNX)
 		HB_TRY(hb_pass_simplify(g));
+	if (c->a.raw_int && graph_form(g) == FORM_HBIR)
+		outputs_before_dequantize(g);
 	hb_exec *ex = hb_exec_new(g, &st);
 	if (!ex)
 		return st;

@@ -327,6 +327,8 @@ all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 static hb_status
 second_open(cli *c, const char *path, second *s, const hb_march **m)
 {
+	if (is_hbm(path) && c->a.march)
+		return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already");
 	if (is_hbm(path)) {
 		HB_TRY(hbm_open(c, path, m, &s->p));
 		s->nout = s->p->noutputs;
@@ -500,6 +502,6 @@ const command command_verify = {
 	.summary = "Hold a compiled form against the float model over samples: cosine, distances, signal to noise.",
 	.min_files = 2,
 	.max_files = 2,
-	.options = (const opt_id[]){O_calib, O_min_cosine, O_report_format, O_name, O_END},
+	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_report_format, O_name, O_END},
 	.run = run,
 };

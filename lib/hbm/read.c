@@ -240,7 +240,8 @@ read_tensor(reader *r, hb_cursor *c, hb_place_row *t)
 {
 	HB_TRY(get_string(r, c, false, &t->name));
 	HB_TRY(get_dtype(r, c, false, &t->dtype));
-	t->space = (hb_space)HB_MIN(hb_get_u32(c), HB_NSPACES);
+	uint32_t space = hb_get_u32(c);
+	t->space = (hb_space)HB_MIN(space, HB_NSPACES);
 	t->addr = hb_get_u32(c);
 	t->bytes = hb_get_u64(c);
 	HB_TRY(get_dtype(r, c, true, &t->q.dtype));
@@ -259,7 +260,8 @@ read_tensor(reader *r, hb_cursor *c, hb_place_row *t)
 	for (uint32_t d = 0; d < rank; d++) {
 		uint64_t n = hb_get_u64(c);
 		t->shape.dim[d] = n > INT64_MAX ? -1 : (int64_t)n;
-		t->order[d] = (int)HB_MIN(hb_get_u32(c), HB_MAX_RANK);
+		uint32_t order = hb_get_u32(c);
+		t->order[d] = (int)HB_MIN(order, HB_MAX_RANK);
 		t->stride[d] = hb_get_u32(c);
 	}
 	return HB_OK;
