@@ -171,7 +171,7 @@ const hb_rule hb_bayes_rules[] = {
 	NOTED("Pow", "elems1 == 1 && exponent_const == 1", "a constant scalar exponent"),
 
 	BROADCAST("Add"), BROADCAST("Sub"), BROADCAST("Mul"), BROADCAST("Sum"),
-	BROADCAST("Div"), NOTED("Div", "nconst == 0", "no operand is constant"),
+	BROADCAST("Div"), ADVISED("Div", "nconst == 0", "no operand is constant", "multiply by the reciprocal"),
 	BROADCAST_ONE("Max"), BROADCAST_ONE("Min"), BROADCAST_ONE("Equal"), BROADCAST_ONE("Greater"),
 	RULE("Less", "ranks <= 5"), RULE("GreaterOrEqual", "ranks <= 5"), BROADCAST_ONE("LessOrEqual"),
 	{ "Add", "bcast <= 1", "only one operand may broadcast", PLUGIN, NULL, true },
@@ -250,8 +250,11 @@ const hb_rule hb_bayes_rules[] = {
 	NOTED("Split", "axis != 0", "not along N"), NOTED("Split", "equal_parts == 1", "parts of one size"),
 	RULE("Pad", "mode == constant"),
 
+	NOTED("Gemm", "kh in 1..31 && kw in 1..31", "as a convolution over the map that was flattened"),
 	NOTED("Gemm", "Kn in 1..65536 && Kc in 1..8192", "weights, as a convolution's"),
+	NOTED("Gemm", "kh * kw * Kc <= 65535", "weights of one output"),
 	NOTED("Gemm", "OCg <= 8192 || model_output == 1 && OCg <= 65536", "outputs; more as a model output"),
+	{ "Gemm", "kh * kw * Kc <= 8192", "input features", PLUGIN, NULL, true },
 	NOTED("MatMul", "rank == rank1", "both operands of one rank"),
 	RULE("MatMul", "rows in 1..8192 && inner in 1..8192 && cols in 1..8192"),
 	RULE("MatMul", "batch0 <= 4096 && batch1 <= 4096"),

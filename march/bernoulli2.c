@@ -49,6 +49,7 @@ static const hb_march_op ops[] = {
 	ROW("Div", I8, I8),
 	ROW("Dropout", I8_16_32, I8_16_32),
 	ROW("Exp", I8, I8),
+	BY_PLUGIN("Flatten", I8_16, I8_16),
 	BY_PLUGIN("Gather", I8_16_32, I8_16_32),
 	BY_PLUGIN("Gelu", I8, I8),
 	ROW("Gemm", I8, I8_32),
@@ -80,10 +81,12 @@ static const hb_march_op ops[] = {
 	ROW("SpaceToDepth", I8_16, I8_16),
 	ROW("Split", I8_16, I8_16),
 	ROW("Sqrt", I8, I8),
+	BY_PLUGIN("Squeeze", I8_16, I8_16),
 	BY_PLUGIN("Sub", I8_16, I8_16),
 	ROW("Sum", I8_16, I8_16),
 	BY_PLUGIN("Swish", I8, I8),
 	ROW("Tanh", I8, I8),
+	BY_PLUGIN("Unsqueeze", I8_16, I8_16),
 	ROW("Upsample", I8, I8),
 	BY_PLUGIN("horizon::AnchorGenerator", I8_16_32, HB_BIT(HB_F32)),
 	BY_PLUGIN("horizon::DetectionPostProcessV1", I8, I8),
@@ -105,6 +108,8 @@ static const hb_march_op ops[] = {
 	RANK4(op), RULE(op, "N == 1"),                                             \
 	ADVISED(op, "min(ceil_to(W, 8) * ceil_to(C, 4) * H, ceil_to(C, 32) * H * W) <= 8192", "lookup, in the better layout", \
 		"use Relu or Clip 0..6, or a smaller map")
+#define RESHAPE(op)                                                                \
+	FROM_PLUGIN(op, "hw_only == 1 || absorbed == 1", "within height and width, or into a Gemm")
 #define PAIRWISE(op)                                                                                                   \
 	RANK4(op), RULE(op, "C <= 2048"), NOTED(op, "N == 1", NULL),                                                   \
 	NOTED(op, "equal_shapes == 1 || nc11 == 1 || elems1 == 1", "1CHW with 1CHW, 1C11 or 1111"),                    \
@@ -132,7 +137,7 @@ static const hb_rule rules[] = {
 	NOTED("Sum", "equal_shapes == 1 || nc11 == 1 && nconst == 0", "NCHW with NCHW, or with a computed NC11"),
 	FROM_PLUGIN("Sub", "rank <= 4", "four dimensions, lower ranks with leading ones"),
 	FROM_PLUGIN("Sub", "C <= 2048", NULL),
-	PAIRWISE("Mul"), PAIRWISE("Div"), NOTED("Div", "nconst == 0", "no operand is constant"),
+	PAIRWISE("Mul"), PAIRWISE("Div"), ADVISED("Div", "nconst == 0", "no operand is constant", "multiply by the reciprocal"),
 
 	RANK4("ArgMax"), NOTED("ArgMax", "axis == 1", "over channels"), RULE("ArgMax", "C <= 64"),
 	{ "ArgMax", "index_only_output == 1", "an index is a model output only", PLUGIN, NULL, true },
@@ -193,7 +198,7 @@ static const hb_rule rules[] = {
 	RANK4("ReduceMean"), NOTED("ReduceMean", "axes_hw == 1", "height and width"),
 	FROM_PLUGIN("ReduceSum", "axes_nc == 1", "sum over N and C only"),
 	FROM_PLUGIN("ReduceSum", "rank <= 4", NULL),
-	FROM_PLUGIN("Reshape", "hw_only == 1", "within height and width only"),
+	RESHAPE("Reshape"), RESHAPE("Flatten"), RESHAPE("Squeeze"), RESHAPE("Unsqueeze"),
 	RULE("Resize", "coord in {half_pixel, pytorch_half_pixel, asymmetric, align_corners, tf_crop_and_resize}"),
 	NOTED("Resize", "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),
 	RESIZE("Resize"), RESIZE("Upsample"),

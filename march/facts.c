@@ -280,8 +280,13 @@ static void window(hb_node *n, hb_facts *f)
 	}
 }
 
-/* Gemm and MatMul with a constant are a 1x1 convolution of K channels; where the input is a flattened
- * map, H and W are that map's. */
+static bool is_linear(const hb_node *n)
+{
+	return is(n, "Gemm") || (is(n, "MatMul") && hb_in(n, 1) && hb_in(n, 1)->is_const);
+}
+
+/* Gemm and MatMul with a constant are a convolution of K channels; where the input is a flattened
+ * map, a kernel that covers that map. */
 static void linear(hb_node *n, hb_facts *f)
 {
 	const hb_tensor *w = in_at(n, 1);
@@ -292,7 +297,7 @@ static void linear(hb_node *n, hb_facts *f)
 	int64_t k = r == 1 ? w->shape.dim[0] : w->shape.dim[transposed ? r - 1 : r - 2];
 	int64_t m = r == 1 ? 1 : w->shape.dim[transposed ? r - 2 : r - 1];
 	SET(Kc, k), SET(Kn, m), SET(Cg, k), SET(OCg, m), SET(OC, m);
-	SET(C, k), SET(H, 1), SET(W, 1);
+	SET(C, k), SET(H, 1), SET(W, 1), SET(kh, 1), SET(kw, 1);
 	const hb_node *from = n->in[0] ? n->in[0]->producer : NULL;
 	static const char *const flat[] = { "Flatten", "Reshape", "Squeeze" };
 	for (size_t i = 0; from && i < HB_LEN(flat); i++) {
@@ -300,6 +305,7 @@ static void linear(hb_node *n, hb_facts *f)
 		if (!is(from, flat[i]) || !t || t->shape.rank != 4 || hb_shape_span(&t->shape, 1, 4) != k)
 			continue;
 		SET(C, t->shape.dim[1]), SET(H, t->shape.dim[2]), SET(W, t->shape.dim[3]);
+		SET(Kc, GET(C)), SET(Cg, GET(C)), SET(kh, GET(H)), SET(kw, GET(W));
 		break;
 	}
 }
@@ -419,6 +425,11 @@ static void movement(hb_graph *g, hb_node *n, hb_facts *f)
 	}
 	SET(changed_dims, changed);
 	SET(hw_only, x->shape.rank <= 4 && y->shape.rank <= 4 && GET(N) == GET(ON) && GET(C) == GET(OC));
+	bool absorbed = y->nuses > 0 && !y->is_output && x->shape.rank == 4 && y->shape.rank == 2 &&
+			x->shape.dim[0] == y->shape.dim[0];
+	for (size_t i = 0; i < y->nuses; i++)
+		absorbed = absorbed && is_linear(y->uses[i].node) && y->uses[i].index == 0;
+	SET(absorbed, absorbed);
 	SET(blocksize, hb_attr_i(n, "blocksize", 0));
 	size_t np;
 	const int64_t *perm = hb_attr_ints(n, "perm", &np);
@@ -507,7 +518,7 @@ void hb_facts_of(hb_graph *g, hb_node *n, hb_facts *f)
 	shapes(g, n, f);
 	broadcasting(n, f);
 	window(n, f);
-	if (is(n, "Gemm") || (is(n, "MatMul") && hb_in(n, 1) && hb_in(n, 1)->is_const))
+	if (is_linear(n))
 		linear(n, f);
 	if (is(n, "MatMul"))
 		matmul(n, f);

@@ -27,10 +27,12 @@ struct hb_expr {
 
 static const struct {
 	const char *name, *meaning;
-	bool word;
+	bool word, flag;
+	const char *advice[2];		/* of a flag: how to make it 0, 1 */
 } terms[] = {
-#define HB_TERM(name, meaning) { #name, meaning, false },
-#define HB_WORD_TERM(name, meaning) { #name, meaning, true },
+#define HB_TERM(name, meaning) { #name, meaning, false, false, { NULL, NULL } },
+#define HB_FLAG(name, meaning, yes, no) { #name, meaning, false, true, { no, yes } },
+#define HB_WORD_TERM(name, meaning) { #name, meaning, true, false, { NULL, NULL } },
 #include "march/terms.def"
 };
 
@@ -784,7 +786,9 @@ const char *hb_rule_advice(hb_arena *a, const hb_expr *e, const hb_facts *f)
 	for (size_t i = 0; i < n; i++) {
 		hb_term t = fixes[i].term;
 		const char *name = terms[t].name;
-		if (terms[t].word)
+		if (terms[t].flag)
+			say(&w, " and ", terms[t].advice[fixes[i].value != 0]);
+		else if (terms[t].word)
 			say(&w, " and ", hb_arena_printf(a, "use %s %s", name, hb_word_name(fixes[i].value)));
 		else
 			say(&w, " and ", hb_arena_printf(a, "change %s from %lld to %lld", name, (long long)f->v[t],
