@@ -322,4 +322,5 @@ const hb_march hb_march_bayes = {
 	.cpu_rules = hb_bayes_cpu_rules,
 	.cpu_ops = hb_bayes_cpu_ops,
 	.list = ULTRA,
+	.dilated_int8 = true,
 };

@@ -330,4 +330,5 @@ const hb_march hb_march_bayes_e = {
 	.cpu_rules = cpu_rules,
 	.cpu_ops = cpu_ops,
 	.list = X5,
+	.dilated_int8 = true,
 };

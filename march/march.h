@@ -58,6 +58,7 @@ typedef struct hb_march {
 	const char *note;		/* what every report says about this march, or NULL */
 	const char *const *cpu_ops;	/* operators the vendor has a CPU kernel for; ends with NULL */
 	const char *list;		/* name of the public list the operators are from */
+	bool dilated_int8;		/* a dilated convolution's output is int8 */
 } hb_march;
 
 const hb_march *hb_march_find(const char *name);	/* NULL where unknown */

@@ -12,4 +12,5 @@ const hb_march hb_march_meta = {
 	.note = "nothing but the name of meta is public: the rules and figures are those of bayes (assumed)",
 	.cpu_ops = hb_bayes_cpu_ops,
 	.list = HB_BAYES_LIST,
+	.dilated_int8 = true,
 };

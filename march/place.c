@@ -445,23 +445,33 @@ hb_status hb_march_place(hb_graph *g, const hb_march *m, const hb_place_options 
 
 /* ---- types ---- */
 
-/* Operators whose int32 sums may leave as a model output. */
-static bool may_stay_int32(const hb_node *n)
+/* Operators whose int32 sums may leave as a model output; all others' int32 are indices or copies. */
+static bool sums(const hb_node *n)
 {
 	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool",
 					   "GlobalAveragePool" };
+	for (size_t i = 0; i < HB_LEN(ops); i++)
+		if (!strcmp(n->op_type, ops[i]))
+			return true;
+	return false;
+}
+
+static bool may_stay_int32(const hb_node *n)
+{
 	const hb_group *gr = n->group;
 	const hb_node *last = gr && gr->last ? gr->last : n;
-	bool output = last->nout > 0 && last->out[0] && last->out[0]->is_output && !last->out[0]->nuses;
+	const hb_tensor *t = last->nout > 0 ? last->out[0] : NULL;
+	return t && t->is_output && !t->nuses && !(gr && gr->act);
+}
+
+static bool is_dilated(const hb_node *n)
+{
 	size_t count;
 	const int64_t *d = hb_attr_ints(n, "dilations", &count);
 	for (size_t i = 0; d && i < count; i++)
 		if (d[i] > 1)
-			return false;
-	for (size_t i = 0; i < HB_LEN(ops); i++)
-		if (!strcmp(n->op_type, ops[i]))
-			return output && !(gr && gr->act);
-	return true;
+			return !strcmp(n->op_type, "Conv");
+	return false;
 }
 
 uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output)
@@ -472,5 +482,7 @@ uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output)
 		return 0;
 	if (!output)
 		return op->in_types;
-	return may_stay_int32(n) ? op->out_types : op->out_types & ~HB_BIT(HB_I32);
+	if (m->dilated_int8 && is_dilated(n))
+		return op->out_types & HB_BIT(HB_I8);
+	return sums(n) && !may_stay_int32(n) ? op->out_types & ~HB_BIT(HB_I32) : op->out_types;
 }
