@@ -233,14 +233,10 @@ bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root)
 
 /* ---- placement ---- */
 
+/* The node whose rules n's place goes by: a chain's members each go by their own. */
 static hb_node *root_of(hb_node *n)
 {
-	return n->group ? n->group->root : n;
-}
-
-static bool in_group(const hb_group *gr, const hb_node *n)
-{
-	return n == gr->root || n == gr->add || n == gr->act || n == gr->last;
+	return n->group && !n->group->chain_in ? n->group->root : n;
 }
 
 static bool named_by(const hb_node *n, const char *const *names, size_t count)
@@ -260,7 +256,7 @@ static bool asked(hb_node *n, const char *const *names, size_t count)
 	if (!count)
 		return false;
 	const hb_group *gr = n->group;
-	if (!gr)
+	if (!gr || gr->chain_in)
 		return named_by(n, names, count);
 	hb_node *const members[] = { gr->root, gr->add, gr->act, gr->last };
 	for (size_t i = 0; i < HB_LEN(members); i++)
@@ -399,7 +395,7 @@ static hb_status tail(struct place *p, hb_node *n)
 static hb_status members(struct place *p, hb_node *n)
 {
 	hb_node *root = root_of(n);
-	if (root == n || !in_group(n->group, n))
+	if (root == n)
 		return HB_OK;
 	n->on = root->on;
 	n->findings = NULL;
@@ -409,11 +405,24 @@ static hb_status members(struct place *p, hb_node *n)
 		   hb_arena_printf(p->g->arena, "'%s' is not on the BPU", root->name), "hbcc", NULL);
 }
 
+/* A chain with a member that is not for the BPU is none: the others go their own way. */
+static void break_chains(struct place *p)
+{
+	enum { BROKEN = 0 };
+	for (hb_node *n = p->g->first; n; n = n->next)
+		if (n->group && n->group->chain_in && n->on != HB_ON_BPU)
+			n->group->nnodes = BROKEN;
+	for (hb_node *n = p->g->first; n; n = n->next)
+		if (n->group && n->group->nnodes == BROKEN)
+			n->group = NULL;
+}
+
 static hb_status place_all(struct place *p)
 {
 	for (hb_node *n = p->g->first; n; n = n->next)
 		if (root_of(n) == n)
 			HB_TRY(place_one(p, n));
+	break_chains(p);
 	HB_TRY(settle_passive(p));
 	for (hb_node *n = p->g->first; n; n = n->next) {
 		HB_TRY(tail(p, n));

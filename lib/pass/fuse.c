@@ -371,7 +371,13 @@ element_wise(hb_graph *g, hb_node *n)
 		return false;
 	if (n->op->lut)
 		return true;
-	return is_binary(n) && (is_scalar(g, n->in[0]) || is_scalar(g, n->in[1]) || hb_shape_eq(&n->in[0]->shape, &n->in[1]->shape));
+	if (!is_binary(n))
+		return false;
+	for (int i = 0; i < 2; i++) {
+		if (n->in[i]->is_const ? !is_scalar(g, n->in[i]) : !hb_shape_eq(&n->in[i]->shape, &n->out[0]->shape))
+			return false;
+	}
+	return true;
 }
 
 /* Collects the nodes between x and `last`, walking back; false where they are no function of x alone. */
