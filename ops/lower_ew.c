@@ -27,11 +27,13 @@ lower_ew(hb_lower *lw, const hb_node *n, const hb_tile *t)
 	int nv = 1;
 
 	i.imm[HB_IMM_ew_fn] = (int32_t)hb_attr_fn(n);
-	i.imm[HB_IMM_ew_ma] = (int32_t)hb_attr_i(n, "ma", 0);
-	i.imm[HB_IMM_ew_ea] = (int32_t)hb_attr_i(n, "ea", 0);
-	i.imm[HB_IMM_ew_mb] = (int32_t)hb_attr_i(n, "mb", 0);
-	i.imm[HB_IMM_ew_eb] = (int32_t)hb_attr_i(n, "eb", 0);
-	i.imm[HB_IMM_ew_shift] = (int32_t)hb_attr_i(n, "shift", 0);
+	bool adds = i.imm[HB_IMM_ew_fn] == HB_FN_add;
+	int64_t m = adds ? 0 : 1 << 30, one = adds ? 0 : 1;	/* by default 1 */
+	i.imm[HB_IMM_ew_ma] = (int32_t)hb_attr_i(n, "ma", m);
+	i.imm[HB_IMM_ew_ea] = (int32_t)hb_attr_i(n, "ea", one);
+	i.imm[HB_IMM_ew_mb] = (int32_t)hb_attr_i(n, "mb", m);
+	i.imm[HB_IMM_ew_eb] = (int32_t)hb_attr_i(n, "eb", one);
+	i.imm[HB_IMM_ew_shift] = (int32_t)hb_attr_i(n, "shift", adds);
 	i.imm[HB_IMM_ew_value] = (int32_t)hb_attr_i(n, "value", 0);
 	hb_lower_clamp(n, &i.imm[HB_IMM_ew_qmin], &i.imm[HB_IMM_ew_qmax]);
 	HB_TRY(lw->view(lw, n, -1, &t->out, &v[0]));
@@ -113,10 +115,10 @@ lower_rows(hb_lower *lw, const hb_node *n, const hb_tile *t)
 	int p[HB_MAX_RANK], axis = rows_axis(n), at = 0;
 
 	j.insn.imm[HB_IMM_rows_fn] = (int32_t)hb_attr_fn(n);
-	j.insn.imm[HB_IMM_rows_m] = (int32_t)hb_attr_i(n, "m", 0);
-	j.insn.imm[HB_IMM_rows_e] = (int32_t)hb_attr_i(n, "e", 0);
-	j.insn.imm[HB_IMM_rows_m2] = (int32_t)hb_attr_i(n, "m2", 0);
-	j.insn.imm[HB_IMM_rows_e2] = (int32_t)hb_attr_i(n, "e2", 0);
+	j.insn.imm[HB_IMM_rows_m] = (int32_t)hb_attr_i(n, "m", 1 << 30);
+	j.insn.imm[HB_IMM_rows_e] = (int32_t)hb_attr_i(n, "e", 1);
+	j.insn.imm[HB_IMM_rows_m2] = (int32_t)hb_attr_i(n, "m2", 1 << 30);
+	j.insn.imm[HB_IMM_rows_e2] = (int32_t)hb_attr_i(n, "e2", 1);
 	j.insn.imm[HB_IMM_rows_value] = (int32_t)hb_attr_i(n, "value", 0);
 	hb_lower_clamp(n, &j.insn.imm[HB_IMM_rows_qmin], &j.insn.imm[HB_IMM_rows_qmax]);
 	HB_TRY(lw->view(lw, n, -1, &t->out, &v[0]));

@@ -520,7 +520,7 @@ transfer(emitter *e, const hb_node *n, const held *h, const hb_box *box, bool in
 	return hb_lower_copy(&e->lw, n, in ? &sram : &ddr, in ? &ddr : &sram);
 }
 
-/* Rows of h that band b adds to the earlier ones. */
+/* Rows of h that band b adds to the earlier ones; those that no window reads are left out. */
 static hb_box
 new_rows(const held *h, int64_t b)
 {
@@ -531,7 +531,7 @@ new_rows(const held *h, int64_t b)
 		box.rank = b ? 1 : 0;	/* once: an empty box of rank 1 afterwards */
 		return box;
 	}
-	box.lo[r] = b ? HB_MAX(h->hi[b - 1], h->lo[0]) : h->hull.lo[r];
+	box.lo[r] = b ? HB_MAX(h->hi[b - 1], h->lo[b]) : h->hull.lo[r];
 	box.hi[r] = h->hi[b];
 	return box;
 }

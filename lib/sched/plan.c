@@ -8,7 +8,7 @@ more(int64_t n, int64_t most)
 {
 	int64_t next = n < 2 ? n + 1 : (n & (n - 1)) == 0 ? n + n / 2 : n / 3 * 4;
 
-	return n < most && next > most ? most : next;
+	return n >= most ? most + 1 : HB_MIN(next, most);
 }
 
 typedef struct sizes {
