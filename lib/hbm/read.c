@@ -259,8 +259,8 @@ read_tensor(reader *r, hb_cursor *c, hb_place_row *t)
 	t->shape.rank = (int)rank;
 	for (uint32_t d = 0; d < rank; d++) {
 		uint64_t n = hb_get_u64(c);
-		t->shape.dim[d] = n > INT64_MAX ? -1 : (int64_t)n;
 		uint32_t order = hb_get_u32(c);
+		t->shape.dim[d] = n > INT64_MAX ? -1 : (int64_t)n;
 		t->order[d] = (int)HB_MIN(order, HB_MAX_RANK);
 		t->stride[d] = hb_get_u32(c);
 	}

@@ -190,7 +190,8 @@ damage_behind_right_crcs_is_refused_or_harmless(void **state)
 		memcpy(b.p, whole, b.len);
 		for (uint32_t k = 1 + rng_below(&r, 3); k > 0; k--) {
 			size_t at = rng_below(&r, (uint32_t)b.len);
-			b.p[at] = (char)(rng_below(&r, 2) ? rng_below(&r, 256) : rng_below(&r, 2) ? 0xff : b.p[at] + 1);
+			uint32_t how = rng_below(&r, 4);
+			b.p[at] = how < 2 ? (char)rng_below(&r, 256) : how < 3 ? (char)0xff : (char)(b.p[at] ^ 1);
 		}
 		mend(&b);
 		hb_hbm h;
