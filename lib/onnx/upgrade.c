@@ -75,11 +75,22 @@ append(hb_export *x, hb_draft *d)
 	x->last = d;
 }
 
-/* A node of the default domain with one output, before the one being rewritten; its output. */
+static void
+set_shape(hb_tensor *t, hb_dtype dt, const hb_shape *s)
+{
+	t->dtype = dt;
+	t->has_shape = true;
+	t->shape = *s;
+}
+
+/* A node of the default domain with one output, before the one being rewritten; its output,
+ * of a's type and of shape s (NULL: not known). */
 static hb_tensor *
-before(hb_export *x, const char *like, const char *op_type, hb_tensor *a, hb_tensor *b)
+before(hb_export *x, const char *like, const char *op_type, hb_tensor *a, hb_tensor *b, const hb_shape *s)
 {
 	hb_tensor *out = hb_export_temp(x, like, op_type);
+	if (out && a && s)
+		set_shape(out, a->dtype, s);
 	hb_draft *d = out ? hb_export_draft(x, out->name, op_type, "", b ? 2 : 1, 1) : NULL;
 	if (!d || !a)
 		return NULL;
@@ -237,7 +248,7 @@ broadcast_from(hb_export *x, hb_draft *d, const hb_node *n, int k, int64_t axis)
 		d->in[k] = t;
 		return HB_OK;
 	}
-	return set_in(x, d, k, before(x, d->name, "Reshape", b, ints_const(x, d, "shape", s.dim, (size_t)s.rank)));
+	return set_in(x, d, k, before(x, d->name, "Reshape", b, ints_const(x, d, "shape", s.dim, (size_t)s.rank), &s));
 }
 
 static hb_status
@@ -473,8 +484,8 @@ old_softmax(hb_export *x, hb_draft *d, const hb_node *n)
 	if (wide <= 1 && at < rank)
 		return set_i(x, d, "axis", last);
 	int64_t rows = hb_shape_span(&in->shape, 0, at), cols = hb_shape_span(&in->shape, at, rank);
-	int64_t matrix[2] = { rows, cols };
-	hb_tensor *flat = before(x, out->name, "Reshape", in, ints_const(x, d, "matrix", matrix, 2));
+	hb_shape matrix = { .rank = 2, .dim = { rows, cols } };
+	hb_tensor *flat = before(x, out->name, "Reshape", in, ints_const(x, d, "matrix", matrix.dim, 2), &matrix);
 	hb_tensor *shape = ints_const(x, d, "shape", in->shape.dim, (size_t)rank);
 	hb_tensor *y = hb_export_temp(x, out->name, "rows");
 	hb_draft *back = hb_export_draft(x, d->name, "Reshape", "", 2, 1);
@@ -484,6 +495,7 @@ old_softmax(hb_export *x, hb_draft *d, const hb_node *n)
 	hb_draft *inner = hb_export_draft(x, y->name, d->op_type, "", 1, 1);
 	if (!inner)
 		return HB_ERR_NOMEM;
+	set_shape(y, in->dtype, &matrix);
 	inner->in[0] = flat;
 	inner->out[0] = y;
 	HB_TRY(set_i(x, inner, "axis", 1));
@@ -765,13 +777,59 @@ newest_swish(hb_export *x, hb_draft *d, const hb_node *n)
 {
 	const hb_attr *alpha = find(d, "alpha");
 	hb_tensor *in = d->in[0], *z = in;
+	const hb_shape *shape = in->has_shape ? &in->shape : NULL;
 	(void)n;
 	if (alpha && alpha->f != 1)
-		z = before(x, d->name, "Mul", in, scalar_like(x, d, "alpha", HB_F32, (double)alpha->f));
-	hb_tensor *s = z ? before(x, d->name, "Sigmoid", z, NULL) : NULL;
+		z = before(x, d->name, "Mul", in, scalar_like(x, d, "alpha", HB_F32, (double)alpha->f), shape);
+	hb_tensor *s = z ? before(x, d->name, "Sigmoid", z, NULL, shape) : NULL;
 	d->op_type = "Mul";
 	d->attrs = NULL;
 	return set_in(x, d, 1, s);
+}
+
+/* x / sqrt(mean(x^2) + epsilon) * scale, the mean over the dimensions from `axis` on. */
+static hb_status
+newest_rms_norm(hb_export *x, hb_draft *d, const hb_node *n)
+{
+	const hb_attr *axis = find(d, "axis"), *epsilon = find(d, "epsilon");
+	hb_tensor *in = d->in[0];
+	int64_t axes[HB_MAX_RANK], from = axis ? axis->i : -1;
+	double eps = epsilon ? (double)epsilon->f : (double)1e-5f;
+	if (!in->has_shape)
+		return no_form(x, n, "an RMSNormalization without a shape");
+	hb_shape mean = in->shape;
+	int count = 0, rank = in->shape.rank;
+	for (int i = (int)(from < 0 ? from + rank : from); i >= 0 && i < rank; i++) {
+		axes[count++] = i;
+		mean.dim[i] = 1;
+	}
+	hb_tensor *square = before(x, d->name, "Mul", in, in, &in->shape);
+	hb_tensor *m = hb_export_temp(x, d->name, "ReduceMean");
+	hb_draft *reduce = m ? hb_export_draft(x, m->name, "ReduceMean", "", 1, 1) : NULL;
+	if (!square || !reduce)
+		return HB_ERR_NOMEM;
+	set_shape(m, in->dtype, &mean);
+	reduce->in[0] = square;
+	reduce->out[0] = m;
+	if (x->opset >= 18) {
+		HB_TRY(set_in(x, reduce, 1, ints_const(x, d, "axes", axes, (size_t)count)));
+	} else {
+		hb_attr *a = put(x, reduce, "axes", HB_ATTR_INTS);
+		if (!a)
+			return no_memory(x);
+		a->ints = hb_arena_dup(x->arena, axes, (size_t)count * sizeof(axes[0]));
+		a->n = (size_t)count;
+	}
+	append(x, reduce);
+	hb_tensor *e = before(x, d->name, "Add", m, scalar_like(x, d, "epsilon", HB_F32, eps), &mean);
+	hb_tensor *root = e ? before(x, d->name, "Sqrt", e, NULL, &mean) : NULL;
+	hb_tensor *y = root ? before(x, d->name, "Div", in, root, &in->shape) : NULL;
+	if (!y)
+		return HB_ERR_NOMEM;
+	d->op_type = "Mul";
+	d->attrs = NULL;
+	d->in[0] = y;
+	return HB_OK;
 }
 
 /* ---- the table ---- */
@@ -840,6 +898,7 @@ static const rule rules[] = {
 	{ "GroupNormalization", 18, 20, HB_OPSET_OUT_WIDE, old_group_norm },
 	{ "Scan", 8, 8, 0, old_scan },
 	{ "Swish", 24, 99, 0, newest_swish },
+	{ "RMSNormalization", 23, 99, 0, newest_rms_norm },
 };
 
 /* ---- which operator set ---- */
@@ -851,7 +910,7 @@ static const struct {
 } newcomers[] = {
 	{ "BitwiseAnd", 18 }, { "BitwiseNot", 18 }, { "BitwiseOr", 18 }, { "BitwiseXor", 18 }, { "CenterCropPad", 18 }, { "Col2Im", 18 },
 	{ "GroupNormalization", 18 }, { "Mish", 18 }, { "DeformConv", 19 }, { "AffineGrid", 20 }, { "Gelu", 20 },
-	{ "Attention", 23 }, { "RMSNormalization", 23 }, { "RotaryEmbedding", 23 }, { "TensorScatter", 24 },
+	{ "Attention", 23 }, { "RotaryEmbedding", 23 }, { "TensorScatter", 24 },
 };
 
 static int
