@@ -90,6 +90,9 @@ double hb_sum(hb_isa isa, const float *x, int64_t n);
 /* Sum of (x[i] - mean)^2. */
 double hb_sum_square(hb_isa isa, const float *x, int64_t n, float mean);
 
+/* y[r] = x . w[r] + bias[r], n elements each, rows of w `ldw` apart; bias may be NULL. One order of summing. */
+void hb_dots(hb_isa isa, const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y);
+
 /* ---- shape functions ---- */
 
 /* Contents of integer constant i, at most HB_MAX_RANK of them unless `max` says more; a constant that is

@@ -141,6 +141,33 @@ double hb_sum_square(hb_isa isa, const float *x, int64_t n, float mean)
 	return tree(HB_RED_SUM, acc);
 }
 
+/* Sixteen running sums, then a tree. */
+HB_INLINE void
+dots_body(const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y)
+{
+	for (int64_t r = 0; r < rows; r++, w += ldw) {
+		float s[16] = { 0 };
+		int64_t i = 0;
+		for (; i + 16 <= n; i += 16)
+			for (int j = 0; j < 16; j++)
+				s[j] += x[i + j] * w[i + j];
+		for (int j = 0; i < n; i++, j++)
+			s[j] += x[i] * w[i];
+		for (int k = 8; k; k /= 2)
+			for (int j = 0; j < k; j++)
+				s[j] += s[j + k];
+		y[r] = s[0] + (bias ? bias[r] : 0.0f);
+	}
+}
+HB_KERNEL(dots, dots_body,
+	  (const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y),
+	  (x, w, ldw, n, rows, bias, y))
+
+void hb_dots(hb_isa isa, const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y)
+{
+	dots[isa](x, w, ldw, n, rows, bias, y);
+}
+
 static double
 log_of(double x)
 {
