@@ -1,4 +1,5 @@
 /* quantize.c: ONNX's own quantized operators: linear quantization, and the integer matrix products. */
+#include "ops/conv.h"
 #include "ops/nd.h"
 
 #include "lib/base/fmath.h"
@@ -285,4 +286,344 @@ run_dynamic(const hb_call *c)
 const hb_op hb_op_dynamic_quantize_linear = {
 	.name = "DynamicQuantizeLinear", .since = 11, .min_in = 1, .max_in = 1, .min_out = 3, .max_out = 3,
 	.types = HB_BIT(HB_F32), .shape = shape_dynamic, .run = run_dynamic,
+};
+
+/* ---- MatMulInteger, QLinearMatMul ---- */
+
+struct matmul {
+	int64_t m, n, k, batches;
+	hb_shape batch;			/* broadcast dimensions before the last two */
+	int64_t a_stride[HB_MAX_RANK], b_stride[HB_MAX_RANK];	/* of batch, in matrices */
+};
+
+static void
+as_matrices(const hb_shape *s, bool left, int64_t *rows, int64_t *cols, hb_shape *batch)
+{
+	*batch = *s;
+	batch->rank = HB_MAX(0, s->rank - 2);
+	*rows = s->rank > 1 ? s->dim[s->rank - 2] : left ? 1 : s->dim[0];
+	*cols = s->rank > 1 ? s->dim[s->rank - 1] : left ? s->dim[0] : 1;
+}
+
+static hb_status
+resolve_matmul(hb_graph *g, hb_node *n, int ia, int ib, hb_dtype out)
+{
+	const hb_shape *a = &n->in[ia]->shape, *b = &n->in[ib]->shape;
+	struct matmul *r = HB_AUX(g, n, struct matmul);
+	char at[HB_SHAPE_TEXT], bt[HB_SHAPE_TEXT];
+	hb_shape ba, bb, s;
+	int64_t kb;
+	hb_nd d;
+
+	if (!r)
+		return hb_nomem(g->cx, n->name);
+	if (a->rank < 1 || b->rank < 1)
+		return HB_BAD(g, n, "an operand is a scalar");
+	as_matrices(a, true, &r->m, &r->k, &ba);
+	as_matrices(b, false, &kb, &r->n, &bb);
+	if (r->k != kb || !hb_shape_broadcast(&ba, &bb, &s))
+		return HB_BAD(g, n, "shapes %s and %s do not multiply", hb_shape_text(a, at), hb_shape_text(b, bt));
+	r->batch = s;
+	r->batches = hb_shape_elems(&s);
+	hb_nd_init(&d, &s);
+	hb_nd_add(&d, &ba);
+	hb_nd_add(&d, &bb);
+	memcpy(r->a_stride, d.stride[0], sizeof(r->a_stride));
+	memcpy(r->b_stride, d.stride[1], sizeof(r->b_stride));
+	if (a->rank > 1)
+		s.dim[s.rank++] = r->m;
+	if (b->rank > 1)
+		s.dim[s.rank++] = r->n;
+	return hb_set_out(g, n, 0, out, &s);
+}
+
+/* Scale or zero point i: one, one a row or column, or one of those for each matrix. */
+static hb_status
+check_lines(hb_graph *g, hb_node *n, int i, int64_t lines, int64_t batches, const char *what)
+{
+	const hb_tensor *t = hb_in(n, i);
+	int64_t elems = t ? hb_shape_elems(&t->shape) : 1, all;
+
+	if (elems == 1 || elems == lines || (hb_mul64(lines, batches, &all) && elems == all))
+		return HB_OK;
+	return HB_BAD(g, n, "%s has %lld values; 1 or %lld are taken", what, (long long)elems, (long long)lines);
+}
+
+static int64_t
+line_of(const hb_val *v, int64_t line, int64_t lines, int64_t batch)
+{
+	int64_t elems = hb_val_elems(v);
+
+	return elems == 1 ? 0 : elems == lines ? line : batch * lines + line;
+}
+
+struct matmul_call {
+	const struct matmul *r;
+	const hb_val *a, *b, *az, *bz, *y;
+	const hb_val *as, *bs, *ys, *yz;	/* scales, NULL: int32 goes out */
+};
+
+static int64_t
+zero_of(const hb_val *v, int64_t line, int64_t lines, int64_t batch)
+{
+	return v ? hb_val_i(v, line_of(v, line, lines, batch)) : 0;
+}
+
+static void
+matmul_rows(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const struct matmul_call *c = arg;
+	const struct matmul *r = c->r;
+	int64_t at[HB_MAX_RANK], x[PIECE], acc[PIECE];
+	float lo, hi;
+
+	(void)worker;
+	limits(c->y->dtype, &lo, &hi);
+	for (int64_t row = begin; row < end; row++) {
+		int64_t batch = row / r->m, i = row % r->m, ma = 0, mb = 0;
+		hb_coords(&r->batch, batch, at);
+		for (int d = 0; d < r->batch.rank; d++) {
+			ma += at[d] * r->a_stride[d];
+			mb += at[d] * r->b_stride[d];
+		}
+		int64_t az = zero_of(c->az, i, r->m, batch);
+		for (int64_t j0 = 0; j0 < r->n; j0 += PIECE) {
+			int64_t w = HB_MIN(PIECE, r->n - j0);
+			memset(acc, 0, sizeof(acc));
+			for (int64_t k = 0; k < r->k; k++) {
+				int64_t av = hb_val_i(c->a, (ma * r->m + i) * r->k + k) - az;
+				hb_wide_load(c->b->dtype, c->b->data, (mb * r->k + k) * r->n + j0, 1, w, x);
+				for (int64_t j = 0; j < w; j++)
+					acc[j] += av * (x[j] - zero_of(c->bz, j0 + j, r->n, batch));
+			}
+			for (int64_t j = 0; j < w && c->ys; j++) {
+				float ratio = hb_val_f(c->as, line_of(c->as, i, r->m, batch)) *
+					      hb_val_f(c->bs, line_of(c->bs, j0 + j, r->n, batch)) / hb_val_f(c->ys, 0);
+				double q = rint((double)acc[j] * (double)ratio + (double)(c->yz ? hb_val_i(c->yz, 0) : 0));
+				acc[j] = (int64_t)(q > (double)lo ? HB_MIN(q, (double)hi) : (double)lo);
+			}
+			hb_wide_store(c->y->dtype, acc, c->y->data, row * r->n + j0, w);
+		}
+	}
+}
+
+static void
+run_matmul(const hb_call *c, struct matmul_call *k)
+{
+	k->r = c->n->aux;
+	k->y = c->out[0];
+	if (hb_val_elems(k->y))
+		hb_parallel(c->cx, k->r->batches * k->r->m, HB_MAX(1, 16384 / HB_MAX(1, k->r->n * k->r->k)), matmul_rows, k);
+}
+
+static hb_status
+shape_matmul_integer(hb_graph *g, hb_node *n)
+{
+	HB_TRY(resolve_matmul(g, n, 0, 1, HB_I32));
+	const struct matmul *r = n->aux;
+	HB_TRY(check_lines(g, n, 2, r->m, r->batches, "a_zero_point"));
+	return check_lines(g, n, 3, r->n, r->batches, "b_zero_point");
+}
+
+static void
+run_matmul_integer(const hb_call *c)
+{
+	struct matmul_call k = { .a = c->in[0], .b = c->in[1], .az = hb_call_in(c, 2), .bz = hb_call_in(c, 3) };
+
+	run_matmul(c, &k);
+}
+
+const hb_op hb_op_matmul_integer = {
+	.name = "MatMulInteger", .since = 10, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
+	.types = BYTES, .shape = shape_matmul_integer, .run = run_matmul_integer,
+};
+
+static hb_status
+shape_qlinear_matmul(hb_graph *g, hb_node *n)
+{
+	HB_TRY(resolve_matmul(g, n, 0, 3, n->in[7]->dtype));
+	const struct matmul *r = n->aux;
+	HB_TRY(check_lines(g, n, 1, r->m, r->batches, "a_scale"));
+	HB_TRY(check_lines(g, n, 2, r->m, r->batches, "a_zero_point"));
+	HB_TRY(check_lines(g, n, 4, r->n, r->batches, "b_scale"));
+	HB_TRY(check_lines(g, n, 5, r->n, r->batches, "b_zero_point"));
+	HB_TRY(check_lines(g, n, 6, 1, 1, "y_scale"));
+	return check_lines(g, n, 7, 1, 1, "y_zero_point");
+}
+
+static void
+run_qlinear_matmul(const hb_call *c)
+{
+	struct matmul_call k = { .a = c->in[0], .b = c->in[3], .az = c->in[2], .bz = c->in[5],
+				 .as = c->in[1], .bs = c->in[4], .ys = c->in[6], .yz = c->in[7] };
+
+	run_matmul(c, &k);
+}
+
+const hb_op hb_op_qlinear_matmul = {
+	.name = "QLinearMatMul", .since = 10, .min_in = 8, .max_in = 8, .min_out = 1, .max_out = 1,
+	.types = BYTES, .in_types = { 0, HB_BIT(HB_F32), 0, 0, HB_BIT(HB_F32), 0, HB_BIT(HB_F32), 0 },
+	.shape = shape_qlinear_matmul, .run = run_qlinear_matmul,
+};
+
+/* ---- ConvInteger, QLinearConv ---- */
+
+struct conv_call {
+	const hb_conv_params *p;
+	const hb_val *x, *w, *xz, *wz, *bias, *y;
+	const hb_val *xs, *ws, *ys, *yz;	/* scales, NULL: int32 goes out */
+	int64_t in_area, out_area, taps;
+};
+
+/* Sum over the window that stands at output place `at`. */
+static int64_t
+window_sum(const struct conv_call *c, int64_t batch, int64_t oc, int64_t at)
+{
+	const hb_conv_params *p = c->p;
+	int64_t ic = c->w->shape.dim[1], channels = c->x->shape.dim[1], place[HB_MAX_SPATIAL], sum = 0;
+	int64_t first = oc / (c->w->shape.dim[0] / p->group) * ic;
+	int64_t xz = c->xz ? hb_val_i(c->xz, 0) : 0, wz = c->wz ? hb_val_i(c->wz, line_of(c->wz, oc, c->w->shape.dim[0], 0)) : 0;
+
+	for (int i = p->nsp - 1; i >= 0; i--) {
+		place[i] = at % p->out[i] * p->strides[i] - p->begin[i];
+		at /= p->out[i];
+	}
+	for (int64_t t = 0; t < c->taps; t++) {
+		int64_t off = 0, left = t, step = 1;
+		bool inside = true;
+		for (int i = p->nsp - 1; i >= 0; i--) {
+			int64_t v = place[i] + left % p->kernel[i] * p->dilations[i];
+			left /= p->kernel[i];
+			inside = inside && v >= 0 && v < p->in[i];
+			off += v * step;
+			step *= p->in[i];
+		}
+		for (int64_t k = 0; inside && k < ic; k++)
+			sum += (hb_val_i(c->x, (batch * channels + first + k) * c->in_area + off) - xz) *
+			       (hb_val_i(c->w, (oc * ic + k) * c->taps + t) - wz);
+	}
+	return sum;
+}
+
+static void
+conv_cells(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const struct conv_call *c = arg;
+	int64_t out = c->w->shape.dim[0];
+	float lo, hi;
+
+	(void)worker;
+	limits(c->y->dtype, &lo, &hi);
+	for (int64_t i = begin; i < end; i++) {
+		int64_t oc = i / c->out_area % out, v = window_sum(c, i / c->out_area / out, oc, i % c->out_area);
+		if (c->ys) {
+			v += c->bias ? hb_val_i(c->bias, oc) : 0;
+			float ratio = hb_val_f(c->xs, 0) * hb_val_f(c->ws, line_of(c->ws, oc, out, 0)) / hb_val_f(c->ys, 0);
+			double q = rint((double)v * (double)ratio) + (double)hb_val_i(c->yz, 0);
+			v = (int64_t)(q > (double)lo ? HB_MIN(q, (double)hi) : (double)lo);
+		}
+		hb_wide_store(c->y->dtype, &v, c->y->data, i, 1);
+	}
+}
+
+static hb_status
+resolve_conv(hb_graph *g, hb_node *n, int iw, hb_dtype out)
+{
+	const hb_shape *x = &n->in[0]->shape, *w = &n->in[iw]->shape;
+	hb_conv_params *p = HB_AUX(g, n, hb_conv_params);
+	size_t count;
+	const int64_t *kernel = hb_attr_ints(n, "kernel_shape", &count);
+
+	if (!p)
+		return hb_nomem(g->cx, n->name);
+	if (x->rank < 3 || x->rank > 2 + HB_MAX_SPATIAL || w->rank != x->rank)
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "conv-rank", "input has rank %d and weights %d; 3 to 5 is supported",
+			       x->rank, w->rank);
+	p->nsp = x->rank - 2;
+	p->group = hb_attr_i(n, "group", 1);
+	if (p->group < 1 || w->dim[0] % p->group || w->dim[1] > x->dim[1] || w->dim[1] * p->group != x->dim[1])
+		return HB_BAD(g, n, "%lld channels, weights for %lld and %lld groups do not go together", (long long)x->dim[1],
+			      (long long)w->dim[1], (long long)p->group);
+	for (int i = 0; kernel && i < p->nsp; i++)
+		if (count != (size_t)p->nsp || kernel[i] != w->dim[2 + i])
+			return HB_BAD(g, n, "kernel_shape and the weights differ");
+	HB_TRY(hb_window_resolve(g, n, x, w->dim + 2, p));
+	hb_shape s = { x->rank, { x->dim[0], w->dim[0] } };
+	for (int i = 0; i < p->nsp; i++)
+		s.dim[2 + i] = p->out[i];
+	return hb_set_out(g, n, 0, out, &s);
+}
+
+static void
+run_conv(const hb_call *c, struct conv_call *k)
+{
+	k->p = c->n->aux;
+	k->x = c->in[0];
+	k->y = c->out[0];
+	k->in_area = hb_shape_span(&k->x->shape, 2, k->x->shape.rank);
+	k->out_area = hb_shape_span(&k->y->shape, 2, k->y->shape.rank);
+	k->taps = hb_shape_span(&k->w->shape, 2, k->w->shape.rank);
+	if (hb_val_elems(k->y))
+		hb_parallel(c->cx, hb_val_elems(k->y), 64, conv_cells, k);
+}
+
+static hb_status
+shape_conv_integer(hb_graph *g, hb_node *n)
+{
+	HB_TRY(resolve_conv(g, n, 1, HB_I32));
+	HB_TRY(check_lines(g, n, 2, 1, 1, "x_zero_point"));
+	return check_lines(g, n, 3, n->in[1]->shape.dim[0], 1, "w_zero_point");
+}
+
+static void
+run_conv_integer(const hb_call *c)
+{
+	struct conv_call k = { .w = c->in[1], .xz = hb_call_in(c, 2), .wz = hb_call_in(c, 3) };
+
+	run_conv(c, &k);
+}
+
+static const hb_attr_row conv_rows[] = {
+	{ "auto_pad", HB_ATTR_STRING, false, 0, 0 }, { "dilations", HB_ATTR_INTS, false, 0, 0 },
+	{ "group", HB_ATTR_INT, false, 0, 0 }, { "kernel_shape", HB_ATTR_INTS, false, 0, 0 },
+	{ "pads", HB_ATTR_INTS, false, 0, 0 }, { "strides", HB_ATTR_INTS, false, 0, 0 }, { 0 } };
+
+const hb_op hb_op_conv_integer = {
+	.name = "ConvInteger", .since = 10, .min_in = 2, .max_in = 4, .min_out = 1, .max_out = 1,
+	.attrs = conv_rows, .types = BYTES, .shape = shape_conv_integer, .run = run_conv_integer,
+};
+
+static hb_status
+shape_qlinear_conv(hb_graph *g, hb_node *n)
+{
+	HB_TRY(resolve_conv(g, n, 3, n->in[7]->dtype));
+	int64_t out = n->in[3]->shape.dim[0];
+	static const struct {
+		int i;
+		bool each;
+		const char *what;
+	} rows[] = { { 1, false, "x_scale" }, { 2, false, "x_zero_point" }, { 4, true, "w_scale" },
+		     { 5, true, "w_zero_point" }, { 6, false, "y_scale" }, { 7, false, "y_zero_point" } };
+	for (size_t k = 0; k < HB_LEN(rows); k++)
+		HB_TRY(check_lines(g, n, rows[k].i, rows[k].each ? out : 1, 1, rows[k].what));
+	if (hb_in(n, 8) && (n->in[8]->shape.rank != 1 || n->in[8]->shape.dim[0] != out))
+		return HB_BAD(g, n, "bias must have %lld values", (long long)out);
+	return HB_OK;
+}
+
+static void
+run_qlinear_conv(const hb_call *c)
+{
+	struct conv_call k = { .w = c->in[3], .xz = c->in[2], .wz = c->in[5], .bias = hb_call_in(c, 8),
+			       .xs = c->in[1], .ws = c->in[4], .ys = c->in[6], .yz = c->in[7] };
+
+	run_conv(c, &k);
+}
+
+/* The bias, input 8, is past in_types: it takes what `types` has, so that has int32; the others say what they take. */
+const hb_op hb_op_qlinear_conv = {
+	.name = "QLinearConv", .since = 10, .min_in = 8, .max_in = 9, .min_out = 1, .max_out = 1,
+	.attrs = conv_rows, .types = HB_BIT(HB_I32),
+	.in_types = { BYTES, HB_BIT(HB_F32), BYTES, BYTES, HB_BIT(HB_F32), BYTES, HB_BIT(HB_F32), BYTES },
+	.shape = shape_qlinear_conv, .run = run_qlinear_conv,
 };
