@@ -20,6 +20,10 @@ hb_box hb_box_all(const hb_shape *s);
 void hb_window_range(int64_t lo, int64_t hi, int64_t stride, int64_t pad, int64_t reach, int64_t extent,
 		     int64_t *ilo, int64_t *ihi);
 
+/* The padding before a view that begins at ilo = what hb_window_range gave. Windows that all lie behind the
+ * input lie before it instead: they read no more there. */
+int64_t hb_window_pad(int64_t lo, int64_t hi, int64_t stride, int64_t pad, int64_t reach, int64_t ilo);
+
 /* Input k has output 0's box, broadcast as numpy does. */
 void hb_need_same(const hb_node *n, int k, const hb_box *out, hb_box *in);
 

@@ -203,7 +203,8 @@ lower_conv(hb_lower *lw, const hb_node *n, const hb_tile *t)
 	/* Where the windows begin, counted from the view's first row and column. */
 	for (int d = 0; d < g.ns; d++) {
 		int at = d + 2 - g.ns;
-		g.p[at] = in.lo[2 + d] - (t->out.lo[2 + d] * g.s[at] - g.p[at]);
+		g.p[at] = hb_window_pad(t->out.lo[2 + d], t->out.hi[2 + d], g.s[at], g.p[at],
+					(g.k[at] - 1) * g.d[at] + 1, in.lo[2 + d]);
 	}
 	i.imm[HB_IMM_conv_sh] = (int32_t)g.s[0];
 	i.imm[HB_IMM_conv_sw] = (int32_t)g.s[1];

@@ -74,9 +74,11 @@ emit_windows(hb_lower *lw, const hb_node *n, const window *w, hb_insn *i, const 
 	i->imm[HB_IMM_reduce_sw] = (int32_t)w->s[1];
 	i->imm[HB_IMM_reduce_pt] = 0;
 	if (w->ns == 2)
-		i->imm[HB_IMM_reduce_pt] = (int32_t)(in.lo[2] - (box->lo[2] * w->s[0] - w->pb[0]));
+		i->imm[HB_IMM_reduce_pt] = (int32_t)hb_window_pad(box->lo[2], box->hi[2], w->s[0], w->pb[0], w->k[0],
+								  in.lo[2]);
 	int last = box->rank - 1;
-	i->imm[HB_IMM_reduce_pl] = (int32_t)(in.lo[last] - (box->lo[last] * w->s[1] - w->pb[1]));
+	i->imm[HB_IMM_reduce_pl] = (int32_t)hb_window_pad(box->lo[last], box->hi[last], w->s[1], w->pb[1], w->k[1],
+							  in.lo[last]);
 	for (int64_t b = 0; b < box->hi[0] - box->lo[0]; b++) {
 		hb_tview o = out, x = a;
 		image(&o, b, w->ns);

@@ -29,6 +29,14 @@ hb_window_range(int64_t lo, int64_t hi, int64_t stride, int64_t pad, int64_t rea
 	*ihi = HB_MAX(*ilo + 1, HB_MIN(end, extent));
 }
 
+int64_t
+hb_window_pad(int64_t lo, int64_t hi, int64_t stride, int64_t pad, int64_t reach, int64_t ilo)
+{
+	int64_t before = ilo - (lo * stride - pad);
+
+	return before >= 0 ? before : (hi - 1 - lo) * stride + reach;
+}
+
 void
 hb_need_same(const hb_node *n, int k, const hb_box *out, hb_box *in)
 {

@@ -419,6 +419,13 @@ widen(hb_box *to, const hb_box *b)
 	}
 }
 
+/* The dimension of input 0 that HB_CUT_SUM cuts. */
+static int
+depth_dim(const hb_node *n)
+{
+	return n->op->sched->windowed ? 1 : n->in[0]->shape.rank - 1;
+}
+
 /* What each band of the sink's box needs of every tensor, backwards; then rings. */
 static hb_status
 plan_block(emitter *e, const hb_box *block, int64_t bands)
@@ -496,8 +503,7 @@ plan_block(emitter *e, const hb_box *block, int64_t bands)
 		for (int64_t b = 0; b < bands; b++)
 			h->rows = HB_MAX(h->rows, h->hi[HB_MIN(b + e->w->plan.slack, bands - 1)] - h->lo[b]);
 		if (e->k1 > e->k0 && !h->made && h->t == e->w->nodes[0]->in[0]) {
-			const hb_lay *l = hb_lay_of(h->t);
-			int c = l->windowed ? 1 : h->t->shape.rank - 1;
+			int c = depth_dim(e->w->nodes[0]);
 			h->hull.hi[c] = h->hull.lo[c] + e->k1 - e->k0;	/* one block at a time */
 		}
 		for (int d = 0; d < h->hull.rank; d++)
@@ -553,7 +559,7 @@ run_blocks(emitter *e, const hb_box *out, int64_t depth)
 {
 	const hb_node *n = e->w->nodes[0];
 	held *h = held_of(e, n->in[0]);
-	int c = hb_lay_of(h->t)->windowed ? 1 : h->t->shape.rank - 1;
+	int c = depth_dim(n);
 	hb_tile t = { .out = *out };
 
 	for (t.block = 0; t.k0 < depth; t.k0 = t.k1, t.block++) {

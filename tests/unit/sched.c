@@ -556,7 +556,7 @@ each_operator_by_itself(void **unused)
 	static const uint32_t srams[] = { 1024, 4096, 65536 };
 	int fit = 0, all = 0;
 	uint64_t first = getenv("HBCC_SEED") ? strtoull(getenv("HBCC_SEED"), NULL, 0) : 1;
-	uint64_t count = getenv("HBCC_SEED") ? 1 : 8;
+	uint64_t count = getenv("HBCC_SEED") && !getenv("HBCC_COUNT") ? 1 : (getenv("HBCC_COUNT") ? strtoull(getenv("HBCC_COUNT"), NULL, 0) : 8);
 
 	(void)unused;
 	for (uint64_t seed = first; seed < first + count; seed++)
@@ -576,7 +576,7 @@ chains_of_operators(void **unused)
 {
 	int fit = 0, all = 0;
 	uint64_t first = getenv("HBCC_SEED") ? strtoull(getenv("HBCC_SEED"), NULL, 0) : 1;
-	uint64_t count = getenv("HBCC_SEED") ? 1 : 60;
+	uint64_t count = getenv("HBCC_SEED") && !getenv("HBCC_COUNT") ? 1 : (getenv("HBCC_COUNT") ? 8 * strtoull(getenv("HBCC_COUNT"), NULL, 0) : 60);
 
 	(void)unused;
 	for (uint64_t seed = first; seed < first + count; seed++) {
