@@ -15,7 +15,7 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
 if [ -z "$ACCEPT" ]; then
-	for t in "$BUILD"/tests/unit/* "$BUILD"/tests/ops/* "$BUILD"/tests/ir/* "$BUILD"/tests/fault/*; do
+	for t in "$BUILD"/tests/unit/* "$BUILD"/tests/ops/* "$BUILD"/tests/ir/* "$BUILD"/tests/fault/* "$BUILD"/tests/conform/*; do
 		case $t in *.d | *.o | *.dSYM) continue ;; esac
 		[ -f "$t" ] && [ -x "$t" ] || continue
 		if (cd "$TOP" && timeout 280 "$t") > "$WORK/log" 2>&1; then
