@@ -751,8 +751,10 @@ value_dequantize(cli *c, const hb_val *v, const hb_q *q, float *out)
 {
 	int64_t n = hb_shape_elems(&v->shape);
 
-	if (!q || q->dtype != v->dtype || (q->nscales > 1 && (q->axis >= v->shape.rank || v->shape.dim[q->axis] != q->nscales)))
-		return hb_error(c->cx, HB_ERR_INPUT, NULL, "scale", "%s values have no scale that fits", hb_dtype_name(v->dtype));
+	if (!q || q->dtype != v->dtype ||
+	    (q->nscales > 1 && (q->axis >= v->shape.rank || v->shape.dim[q->axis] != q->nscales)))
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "scale", "%s values have no scale that fits",
+				hb_dtype_name(v->dtype));
 	if (q->nscales <= 1) {
 		hb_dequantize_n(c->cx, v->data, v->dtype, q->scale, out, n);
 		return HB_OK;

@@ -14,7 +14,7 @@ const command command_calibrate = {
 	.summary = "Choose scales from samples and write the model with quantize and dequantize pairs, as ONNX.",
 	.min_files = 1,
 	.max_files = 1,
-	.options = (const opt_id[]){O_march, O_calib, O_output, O_all_outputs, O_run_on_bpu, O_run_on_cpu, O_dtype, O_observer,
-				    O_percentile, O_round, O_scale_divisor, O_int8_outputs, O_END},
+	.options = (const opt_id[]){O_march, O_calib, O_output, O_all_outputs, O_run_on_bpu, O_run_on_cpu, O_dtype,
+				    O_observer, O_percentile, O_round, O_scale_divisor, O_int8_outputs, O_END},
 	.run = run,
 };

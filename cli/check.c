@@ -11,9 +11,9 @@ typedef struct report {
 	hb_graph *g;
 	const hb_march *m;
 	int count[NPLACES];
-	int vendor;			/* nodes on the CPU that the vendor's kernels do not take */
-	int *subgraph;			/* of a segment: which of the BPU's it is */
-	const char **why;		/* what makes the answer no */
+	int vendor;       /* nodes on the CPU that the vendor's kernels do not take */
+	int *subgraph;    /* of a segment: which of the BPU's it is */
+	const char **why; /* what makes the answer no */
 	size_t nwhy, cap_why;
 	bool ok;
 } report;
@@ -120,7 +120,8 @@ judge(report *r)
 	if (a->strict && r->count[ON_CPU])
 		refuse(r, hb_arena_printf(r->c->arena, "--strict: %d nodes are on the CPU", r->count[ON_CPU]));
 	if (a->vendor_cpu && r->vendor)
-		refuse(r, hb_arena_printf(r->c->arena, "--vendor-cpu: %d nodes on the CPU are outside the vendor's kernels",
+		refuse(r, hb_arena_printf(r->c->arena,
+					  "--vendor-cpu: %d nodes on the CPU are outside the vendor's kernels",
 					  r->vendor));
 	return HB_OK;
 }
@@ -332,14 +333,14 @@ out_sarif(const report *r)
 				json_array_append_new(rules, row);
 			}
 			json_array_append_new(
-				results,
-				json_pack("{s:s, s:s, s:{s:s}, s:[{s:{s:{s:s}}, s:[{s:s, s:s}]}]}", "ruleId", rule, "level",
-					  place_of(s) == ON_NONE || node_fails(r, s) ? "error"
-					  : f->broken				     ? "warning"
-										     : "note",
-					  "message", "text", clean(c, sentence(c, f)), "locations", "physicalLocation",
-					  "artifactLocation", "uri", clean(c, c->files[0]), "logicalLocations", "name",
-					  clean(c, s->name), "kind", "member"));
+				results, json_pack("{s:s, s:s, s:{s:s}, s:[{s:{s:{s:s}}, s:[{s:s, s:s}]}]}", "ruleId",
+						   rule, "level",
+						   place_of(s) == ON_NONE || node_fails(r, s) ? "error"
+						   : f->broken                                ? "warning"
+											      : "note",
+						   "message", "text", clean(c, sentence(c, f)), "locations",
+						   "physicalLocation", "artifactLocation", "uri", clean(c, c->files[0]),
+						   "logicalLocations", "name", clean(c, s->name), "kind", "member"));
 		}
 	}
 	json_decref(seen);
@@ -360,7 +361,8 @@ run(cli *c)
 		const char *name;
 		hb_status (*print)(const report *r);
 	} formats[] = {
-		{"text", out_text}, {"json", out_json}, {"junit", out_junit}, {"sarif", out_sarif}, {"markdown", out_markdown},
+		{"text", out_text},   {"json", out_json},         {"junit", out_junit},
+		{"sarif", out_sarif}, {"markdown", out_markdown},
 	};
 	report r = {.c = c};
 
@@ -381,7 +383,7 @@ const command command_check = {
 	.summary = "Say for each node where it runs and which rules decide that; needs no data.",
 	.min_files = 1,
 	.max_files = 1,
-	.options = (const opt_id[]){O_march, O_check_format, O_strict, O_vendor_cpu, O_run_on_bpu, O_run_on_cpu, O_dtype,
-				    O_int8_outputs, O_END},
+	.options = (const opt_id[]){O_march, O_check_format, O_strict, O_vendor_cpu, O_run_on_bpu, O_run_on_cpu,
+				    O_dtype, O_int8_outputs, O_END},
 	.run = run,
 };

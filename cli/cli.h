@@ -91,6 +91,7 @@ struct cli {
 	int nfiles;
 	config *cfg;			/* NULL without --config */
 	bool progress_shown;
+	uint32_t samples_crc;		/* of what the model was calibrated with */
 };
 
 /* The command line into c->a. Reported; HB_ERR_USAGE. */
@@ -114,6 +115,8 @@ hb_status options_check(cli *c, const hb_march *m);
 /* Reads --config, sets the options it names that the command line did not. */
 hb_status config_read(cli *c);
 void config_free(cli *c);
+/* CRC32 of the file where it has rules of quant_parameters; false where it has none. */
+bool config_crc(const cli *c, uint32_t *crc);
 /* The default that quant_parameters' rules change. */
 void config_base(cli *c, const hb_qconfig *q);
 /* quant_parameters' rule for tensor t of node n; NULL: the default. For hb_calib_options.config. */
@@ -184,6 +187,8 @@ typedef struct samples samples;
 hb_status samples_open(cli *c, const strings *paths, const port *ports, size_t nports, samples **out);
 /* Sample k, false in *more past the last; values live until the next call. For hb_calib_options.sample. */
 hb_status samples_get(void *arg, int64_t k, hb_val *in, bool *more);
+/* CRC32 of the samples given so far. */
+uint32_t samples_crc(const samples *s);
 void samples_close(samples *s);
 
 /* The ports of a graph's inputs. */
@@ -199,6 +204,8 @@ hb_status import_options(cli *c, hb_import_options *out);
 /* Reads a model whose shapes must come out; `in` (of `nin`, may be NULL) fixes symbolic dimensions and is
  * bound where a shape depends on contents. */
 hb_status model_read(cli *c, const char *path, hb_graph **out);
+/* HB_ERR_NO where a placed graph cannot be compiled: a node that runs nowhere, or nothing for the BPU. */
+hb_status model_refuse(cli *c, const hb_graph *g);
 /* Simplify, fuse, place. */
 hb_status model_place(cli *c, hb_graph *g, const hb_march *m);
 /* Calibrates with --calib's samples. */

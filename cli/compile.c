@@ -68,6 +68,7 @@ static hb_status
 record(cli *c, hb_program *p)
 {
 	hb_file *f;
+	uint32_t crc;
 
 	HB_TRY(hb_file_map(c->cx, c->files[0], &f));
 	HB_TRY(meta_add(c, p, "hbcc.version", HBCC_VERSION));
@@ -82,6 +83,26 @@ record(cli *c, hb_program *p)
 		if (v)
 			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), v));
 	}
+	static const opt_id lists[] = {O_run_on_bpu, O_run_on_cpu};
+	for (size_t i = 0; i < HB_LEN(lists); i++) {
+		const option_row *o = &option_rows[lists[i]];
+		const strings *v = (const strings *)((char *)&c->a + o->at);
+		char *all = v->n ? hb_arena_str(c->arena, v->v[0]) : NULL;
+
+		for (size_t k = 1; k < v->n; k++)
+			all = hb_arena_printf(c->arena, "%s %s", all ? all : "", v->v[k]);
+		if (v->n)
+			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), all));
+	}
+	if (c->set[O_percentile])
+		HB_TRY(meta_add(c, p, "hbcc.option.percentile", hb_arena_printf(c->arena, "%.9g", c->a.percentile)));
+	if (c->a.int8_outputs)
+		HB_TRY(meta_add(c, p, "hbcc.option.int8-outputs", "true"));
+	if (c->a.calib.n)
+		HB_TRY(meta_add(c, p, "hbcc.samples.crc32",
+				hb_arena_printf(c->arena, "%08lx", (unsigned long)c->samples_crc)));
+	if (config_crc(c, &crc))
+		HB_TRY(meta_add(c, p, "hbcc.config.crc32", hb_arena_printf(c->arena, "%08lx", (unsigned long)crc)));
 	return HB_OK;
 }
 
@@ -107,6 +128,7 @@ run(cli *c)
 		return write_onnx(c, out, g);
 	}
 	HB_TRY(model_place(c, g, m));
+	HB_TRY(model_refuse(c, g));
 	HB_TRY(model_calibrate(c, g, m));
 	HB_TRY(model_convert(c, g, m, &fixed));
 	if (to == FORM_QDQ) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <yaml.h>
+#include <zlib.h>
 
 typedef enum rule_level { RULE_OP, RULE_NODE, RULE_TENSOR } rule_level;
 
@@ -28,6 +29,7 @@ struct config {
 	hb_qconfig base; /* what rules change */
 	qrule *rules;
 	size_t nrules, cap_rules;
+	uint32_t crc;
 };
 
 static hb_status config_error(config *g, const yaml_node_t *at, const char *key, const char *fmt, ...) HB_PRINTF(4, 5);
@@ -485,6 +487,7 @@ config_read(cli *c)
 	HB_TRY(hb_file_map(c->cx, c->a.config, &f));
 	if (f->size > LONGEST)
 		return hb_error(c->cx, HB_ERR_USAGE, NULL, "config", "has %zu bytes; at most 1 MiB is taken", f->size);
+	g->crc = (uint32_t)crc32_z(0, f->p, f->size);
 	if (!yaml_parser_initialize(&parser))
 		return hb_nomem(c->cx, NULL);
 	yaml_parser_set_input_string(&parser, f->p, f->size);
@@ -516,6 +519,15 @@ config_read(cli *c)
 	/* scalars are referred to: the document lives until config_free */
 	c->cfg = g;
 	return st;
+}
+
+bool
+config_crc(const cli *c, uint32_t *crc)
+{
+	if (!c->cfg || !c->cfg->nrules)
+		return false;
+	*crc = c->cfg->crc;
+	return true;
 }
 
 void

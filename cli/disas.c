@@ -49,7 +49,8 @@ json_insn(cli *c, const hb_program *p, const hb_segment *s, const hb_insn *i)
 
 	json_object_set_new(o, "engine", json_string(hb_engine_name(i->engine)));
 	json_object_set_new(o, "op", json_string(row->name));
-	json_object_set_new(o, "node", i->node >= 0 && (size_t)i->node < p->nnodes ? js(c, p->nodes[i->node].name) : json_null());
+	json_object_set_new(o, "node",
+			    i->node >= 0 && (size_t)i->node < p->nnodes ? js(c, p->nodes[i->node].name) : json_null());
 	for (int k = 0; k < i->nv; k++) {
 		char *name = word(c, &names);
 

@@ -11,7 +11,10 @@ typedef struct figure_row {
 	const char *unit;
 } figure_row;
 
-#define FIG(f, type, unit) {#f, type, offsetof(hb_figures, f), unit}
+#define FIG(f, type, unit)                                                                                             \
+	{                                                                                                              \
+#f, type, offsetof(hb_figures, f), unit                                                                \
+	}
 static const figure_row figure_rows[] = {
 	FIG(cores, INT, ""),
 	FIG(clock_ghz, REAL, "GHz"),
@@ -43,8 +46,8 @@ figure(const hb_figures *f, const figure_row *r)
 {
 	const char *p = (const char *)f + r->at;
 
-	return r->type == INT	 ? *(const int *)p
-	       : r->type == U32	 ? *(const uint32_t *)p
+	return r->type == INT    ? *(const int *)p
+	       : r->type == U32  ? *(const uint32_t *)p
 	       : r->type == REAL ? *(const double *)p
 				 : *(const bool *)p;
 }
@@ -94,8 +97,9 @@ text_rules(cli *c, const char *on, const hb_rule *r, const char *op)
 {
 	for (; r && r->op; r++)
 		if (!strcmp(r->op, op))
-			printf("    %s: %s%s%s%s%s%s%s\n", on, clean(c, r->text), r->note ? "  -- " : "", r->note ? clean(c, r->note) : "",
-			       r->source ? " [" : "", r->source ? clean(c, r->source) : "", r->source ? "]" : "", "");
+			printf("    %s: %s%s%s%s%s%s%s\n", on, clean(c, r->text), r->note ? "  -- " : "",
+			       r->note ? clean(c, r->note) : "", r->source ? " [" : "",
+			       r->source ? clean(c, r->source) : "", r->source ? "]" : "", "");
 }
 
 static const char *
@@ -150,7 +154,8 @@ show_march(cli *c, const hb_march *m, bool json)
 		table_cell(t, source);
 		json_object_set_new(figs, r->field,
 				    json_pack("{s:o, s:s}", "value",
-					      r->type == REAL ? js_real(v) : json_integer((json_int_t)v), "source", source));
+					      r->type == REAL ? js_real(v) : json_integer((json_int_t)v), "source",
+					      source));
 	}
 	json_object_set_new(j, "figures", figs);
 	for (const hb_march_op *o = m->ops; c->a.ops && o && o->op; o++) {

@@ -1,5 +1,5 @@
-/* perf.c: hbcc perf: what a frame costs, by the estimator on the very instructions of the .hbm; gates for build pipelines.
- * The keys of `summary` are those of the static performance reports that scripts know. */
+/* perf.c: hbcc perf: what a frame costs, by the estimator on the very instructions of the .hbm; gates for build
+ * pipelines. The keys of `summary` are those of the static performance reports that scripts know. */
 #include "cli/cli.h"
 
 #include <math.h>
@@ -12,13 +12,13 @@ typedef struct perf {
 	const hb_program *p;
 	const hb_march *m;
 	hb_estimate e;
-	double us;			/* a cycle in microseconds */
-	uint64_t interval;		/* cycles */
+	double us;         /* a cycle in microseconds */
+	uint64_t interval; /* cycles */
 	size_t nintervals;
-	double *mac, *loaded, *stored;	/* of an interval: cycles a MAC array is busy, bytes */
+	double *mac, *loaded, *stored; /* of an interval: cycles a MAC array is busy, bytes */
 	/* while tracing */
 	int segment;
-	uint64_t base, last;		/* cycles before this segment, its last cycle so far */
+	uint64_t base, last; /* cycles before this segment, its last cycle so far */
 	hb_buf trace;
 	bool tracing;
 } perf;
@@ -67,7 +67,8 @@ on_insn(void *arg, int segment, size_t insn, uint64_t start, uint64_t end)
 		return;
 	json_t *o = json_object(), *more = json_object();
 	json_object_set_new(o, "name",
-			    i->node >= 0 && (size_t)i->node < f->p->nnodes ? js(f->c, f->p->nodes[i->node].name) : json_string(op));
+			    i->node >= 0 && (size_t)i->node < f->p->nnodes ? js(f->c, f->p->nodes[i->node].name)
+									   : json_string(op));
 	json_object_set_new(o, "cat", json_string(op));
 	json_object_set_new(o, "ph", json_string("X"));
 	json_object_set_new(o, "ts", js_real((double)start * f->us));
@@ -112,8 +113,10 @@ estimate(perf *f)
 	f->trace.cx = c->cx;
 	hb_buf_str(&f->trace, "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [\n");
 	for (int e = 0; e < HB_NENGINES; e++)
-		hb_buf_printf(&f->trace, "%s{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":%d,\"args\":{\"name\":\"%s\"}}",
-			      e ? ",\n" : "", e, hb_engine_name((hb_engine)e));
+		hb_buf_printf(
+			&f->trace,
+			"%s{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":%d,\"args\":{\"name\":\"%s\"}}",
+			e ? ",\n" : "", e, hb_engine_name((hb_engine)e));
 	hb_status st = hb_estimate_run(c->cx, f->p, &f->m->fig, c->arena, on_insn, f, &f->e);
 	hb_buf_str(&f->trace, "\n]}\n");
 	if (st == HB_OK && f->tracing)
@@ -191,14 +194,16 @@ json_layers(const perf *f)
 {
 	json_t *rows = json_array();
 
-	json_array_append_new(rows, json_pack("[s,s,s,s]", "layer", "ops", "computing cost (no DDR)", "load/store cost"));
+	json_array_append_new(rows,
+			      json_pack("[s,s,s,s]", "layer", "ops", "computing cost (no DDR)", "load/store cost"));
 	for (size_t i = 0; i < f->p->nnodes; i++) {
 		const hb_layer_cost *l = &f->e.layers[i];
 
 		if (f->p->segments[f->p->nodes[i].segment].cpu)
 			continue;
-		json_array_append_new(rows, json_pack("[s,s,s,s]", clean(f->c, f->p->nodes[i].name), grouped(f->c, l->ops),
-						      cost_text(f, l->cycles), cost_text(f, l->dma_cycles)));
+		json_array_append_new(rows,
+				      json_pack("[s,s,s,s]", clean(f->c, f->p->nodes[i].name), grouped(f->c, l->ops),
+						cost_text(f, l->cycles), cost_text(f, l->dma_cycles)));
 	}
 	return rows;
 }
@@ -243,7 +248,8 @@ json_summary(const perf *f)
 	};
 
 	for (size_t i = 0; i < HB_LEN(rows); i++)
-		json_object_set_new(s, rows[i].key, rows[i].whole ? json_integer((json_int_t)rows[i].v) : js_real(rows[i].v));
+		json_object_set_new(s, rows[i].key,
+				    rows[i].whole ? json_integer((json_int_t)rows[i].v) : js_real(rows[i].v));
 	json_object_set_new(s, "BPU march", json_string(f->p->march));
 	json_object_set_new(s, "compiling options", json_string(options_text(f)));
 	json_object_set_new(s, "HBDK version", json_string("hbcc " HBCC_VERSION));
@@ -261,8 +267,10 @@ json_summary(const perf *f)
 	json_object_set_new(s, "latency (ms) by segments", segments);
 	json_object_set_new(s, "interval computing unit utilization",
 			    interval_list(f, f->mac, 1 / (double)f->interval / HB_MAX(f->p->cores, 1), 0.001));
-	json_object_set_new(s, "interval loading bandwidth (megabytes/s)", interval_list(f, f->loaded, 1 / MIB / interval_s, 1));
-	json_object_set_new(s, "interval storing bandwidth (megabytes/s)", interval_list(f, f->stored, 1 / MIB / interval_s, 1));
+	json_object_set_new(s, "interval loading bandwidth (megabytes/s)",
+			    interval_list(f, f->loaded, 1 / MIB / interval_s, 1));
+	json_object_set_new(s, "interval storing bandwidth (megabytes/s)",
+			    interval_list(f, f->stored, 1 / MIB / interval_s, 1));
 	json_object_set_new(s, "layer details", json_layers(f));
 	return s;
 }
@@ -282,8 +290,8 @@ cpu_segments(const perf *f)
 static table *
 layer_table(const perf *f)
 {
-	table *t = table_new(f->c, "Layer", "Type", "OPs", "Computing cost (no DDR)", "Load/store cost", "Loaded bytes", "Stored bytes",
-			     NULL);
+	table *t = table_new(f->c, "Layer", "Type", "OPs", "Computing cost (no DDR)", "Load/store cost", "Loaded bytes",
+			     "Stored bytes", NULL);
 
 	for (size_t i = 0; t && i < f->p->nnodes; i++) {
 		const hb_layer_cost *l = &f->e.layers[i];
@@ -317,7 +325,8 @@ summary_table(const perf *f)
 	table_cell(t, "FPS");
 	table_cellf(t, "%.2f", fps(f));
 	table_cell(t, "DDR a frame");
-	table_cellf(t, "%.3f MiB (loaded %s, stored %s bytes)", ddr_bytes(f) / MIB, grouped(c, f->e.loaded), grouped(c, f->e.stored));
+	table_cellf(t, "%.3f MiB (loaded %s, stored %s bytes)", ddr_bytes(f) / MIB, grouped(c, f->e.loaded),
+		    grouped(c, f->e.stored));
 	table_cell(t, "BPU OPs a frame");
 	table_cell(t, grouped(c, f->e.ops));
 	table_cell(t, "BPU segments");
@@ -342,11 +351,12 @@ out_html(const perf *f)
 {
 	hb_buf b = {.cx = f->c->cx};
 
-	hb_buf_str(&b, "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>hbcc perf</title>\n<style>"
-		       "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
-		       "td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
-		       ".bars{display:flex;align-items:flex-end;height:120px;border-bottom:1px solid #888}"
-		       ".bars i{flex:1;background:#36c;margin:0 1px}</style></head><body>\n<h1>Model performance</h1>\n");
+	hb_buf_str(&b,
+		   "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>hbcc perf</title>\n<style>"
+		   "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
+		   "td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
+		   ".bars{display:flex;align-items:flex-end;height:120px;border-bottom:1px solid #888}"
+		   ".bars i{flex:1;background:#36c;margin:0 1px}</style></head><body>\n<h1>Model performance</h1>\n");
 	table_html(summary_table(f), &b);
 	hb_buf_printf(&b, "<h2>MAC array in use, by intervals of %.4g ms</h2>\n<div class=\"bars\">",
 		      (double)f->interval * f->us / 1e3);
@@ -406,7 +416,8 @@ baseline_number(perf *f, const json_t *j, const char *key, double *v)
 
 	f->c->cx->file = f->c->a.baseline;
 	if (!json_is_number(n))
-		return hb_error(f->c->cx, HB_ERR_INPUT, NULL, "baseline", "has no number '%s' in 'summary': it is no report of perf", key);
+		return hb_error(f->c->cx, HB_ERR_INPUT, NULL, "baseline",
+				"has no number '%s' in 'summary': it is no report of perf", key);
 	*v = json_number_value(n);
 	return HB_OK;
 }
@@ -432,8 +443,9 @@ against_baseline(perf *f)
 		hb_status one = baseline_number(f, j, rows[i].key, &was);
 
 		if (one == HB_OK && now > was * (1 + c->a.tolerance / 100) * (1 + 1e-8))
-			one = hb_error(c->cx, HB_ERR_NO, "--baseline", "gate", "%s: %.6g, %.6g %s before; %.4g %% are let pass",
-				       rows[i].key, now, was, rows[i].unit, c->a.tolerance);
+			one = hb_error(c->cx, HB_ERR_NO, "--baseline", "gate",
+				       "%s: %.6g, %.6g %s before; %.4g %% are let pass", rows[i].key, now, was,
+				       rows[i].unit, c->a.tolerance);
 		st = st == HB_OK || one == HB_ERR_INPUT ? one : st;
 	}
 	json_decref(j);
@@ -486,8 +498,8 @@ const command command_perf = {
 	.summary = "Estimate what a frame costs: latency, DDR bytes, layer by layer.",
 	.min_files = 1,
 	.max_files = 1,
-	.options = (const opt_id[]){O_march, O_level, O_perf_format, O_output, O_trace, O_max_latency, O_min_fps, O_max_ddr,
-				    O_baseline, O_tolerance, O_calib, O_name, O_input_layout, O_output_layout, O_run_on_bpu,
-				    O_run_on_cpu, O_dtype, O_int8_outputs, O_END},
+	.options = (const opt_id[]){O_march, O_level, O_perf_format, O_output, O_trace, O_max_latency, O_min_fps,
+				    O_max_ddr, O_baseline, O_tolerance, O_calib, O_name, O_input_layout,
+				    O_output_layout, O_run_on_bpu, O_run_on_cpu, O_dtype, O_int8_outputs, O_END},
 	.run = run,
 };

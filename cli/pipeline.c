@@ -126,6 +126,27 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 }
 
 hb_status
+model_refuse(cli *c, const hb_graph *g)
+{
+	hb_status st = HB_OK;
+	bool bpu = false;
+
+	for (const hb_node *n = g->first; n; n = n->next) {
+		const hb_finding *f = n->findings;
+
+		bpu |= n->on == HB_ON_BPU;
+		if (n->on == HB_ON_NONE)
+			st = hb_fail(c->cx, n, HB_ERR_NO, "place", "no place runs it: %s; found %s",
+				     f ? f->rule : "no kernel", f && f->found ? f->found : "--");
+	}
+	if (st == HB_OK && !bpu)
+		st = hb_error(c->cx, HB_ERR_NO, NULL, "place",
+			      "no node is for the BPU; hbcc check --march %s tells why",
+			      c->a.march ? c->a.march : "NAME");
+	return st;
+}
+
+hb_status
 model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 {
 	hb_calib_options o = {
@@ -160,6 +181,8 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
 	}
 	hb_status st = hb_pass_calibrate(g, &o);
+	if (s)
+		c->samples_crc = samples_crc(s);
 	samples_close(s);
 	return st;
 }
@@ -195,6 +218,7 @@ model_compile(cli *c, const char *path, const hb_march *m, hb_program **out)
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, path, &g));
 	HB_TRY(model_place(c, g, m));
+	HB_TRY(model_refuse(c, g));
 	HB_TRY(model_calibrate(c, g, m));
 	HB_TRY(model_convert(c, g, m, &fixed));
 	return model_schedule(c, fixed, m, out);

@@ -111,7 +111,8 @@ inputs_match(job *j)
 		for (size_t i = 0; i < j->nports; i++)
 			known |= j->in[k].name && !strcmp(j->in[k].name, j->ports[i].name);
 		if (!known)
-			return hb_error(c->cx, HB_ERR_USAGE, "--input", "input", "the model has no input '%s'", j->in[k].name);
+			return hb_error(c->cx, HB_ERR_USAGE, "--input", "input", "the model has no input '%s'",
+					j->in[k].name);
 	}
 	for (size_t i = 0; i < j->nports; i++) {
 		port *p = &j->ports[i];
@@ -355,7 +356,6 @@ outputs_before_dequantize(hb_graph *g)
 	}
 	hb_graph_sweep(g);
 }
-
 
 static hb_status
 run_onnx(job *j, const char *path)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <zlib.h>
 
 typedef struct source {
 	const char *path, *member; /* member of an .npz, or NULL */
@@ -26,7 +27,9 @@ struct samples {
 	port *ports;
 	size_t nports;
 	stream *s;
-	int64_t next; /* sample that comes next */
+	int64_t next;	/* sample that comes next */
+	int64_t hashed; /* samples in crc so far: each counts once, in order */
+	uint32_t crc;
 };
 
 static bool
@@ -289,6 +292,11 @@ samples_get(void *arg, int64_t k, hb_val *in, bool *more)
 			HB_TRY(step(s, i, s->next == k ? &in[i] : NULL, &has));
 			ended += !has;
 		}
+		if (!ended && s->next == k && k == s->hashed) {
+			for (size_t i = 0; i < s->nports; i++)
+				s->crc = (uint32_t)crc32_z(s->crc, in[i].data, s->s[i].bytes);
+			s->hashed++;
+		}
 		if (!ended)
 			continue;
 		*more = false;
@@ -299,6 +307,12 @@ samples_get(void *arg, int64_t k, hb_val *in, bool *more)
 		return HB_OK;
 	}
 	return HB_OK;
+}
+
+uint32_t
+samples_crc(const samples *s)
+{
+	return s->crc;
 }
 
 hb_status

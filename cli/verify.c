@@ -5,11 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-typedef struct row {			/* a tensor that both forms have */
+typedef struct row { /* a tensor that both forms have */
 	const char *name;
-	hb_tensor *t;			/* of the float graph */
-	hb_q q;				/* of the compiled form */
-	float *ref;			/* the float model's values for this sample */
+	const char *from; /* the compiled form's name of it, where another */
+	hb_tensor *t;     /* of the float graph */
+	hb_q q;           /* of the compiled form */
+	float *ref;       /* the float model's values for this sample */
 	size_t bytes;
 	hb_measure measure;
 	int64_t clipped, seen;
@@ -18,12 +19,12 @@ typedef struct row {			/* a tensor that both forms have */
 
 typedef struct verify {
 	cli *c;
-	hb_graph *g;			/* float, fused */
+	hb_graph *g; /* float, fused */
 	hb_map *rows;
 	row *first, **last;
-	float *scratch;			/* dequantized values of one tensor */
+	float *scratch; /* dequantized values of one tensor */
 	size_t scratch_bytes;
-	hb_measure *outputs;		/* g->noutputs */
+	hb_measure *outputs; /* g->noutputs */
 	hb_status st;
 	int64_t samples;
 } verify;
@@ -69,9 +70,10 @@ count_clipped(row *r, const hb_val *x)
 		return;
 	r->seen += n;
 	for (int64_t i = 0; i < n; i++)
-		r->clipped += x->dtype == HB_I8
-				      ? ((const int8_t *)x->data)[i] == INT8_MIN || ((const int8_t *)x->data)[i] == INT8_MAX
-				      : ((const int16_t *)x->data)[i] == INT16_MIN || ((const int16_t *)x->data)[i] == INT16_MAX;
+		r->clipped += x->dtype == HB_I8 ? ((const int8_t *)x->data)[i] == INT8_MIN ||
+							  ((const int8_t *)x->data)[i] == INT8_MAX
+						: ((const int16_t *)x->data)[i] == INT16_MIN ||
+							  ((const int16_t *)x->data)[i] == INT16_MAX;
 }
 
 /* The float model's value of a tensor that the compiled form has: kept until the compiled form has run. */
@@ -95,7 +97,8 @@ compare(verify *v, const char *name, const hb_val *x, const hb_q *q)
 	row *r = hb_map_get(v->rows, name);
 	const float *got;
 
-	if (!r || !r->ref || v->st != HB_OK || !hb_shape_eq(&x->shape, &r->t->shape))
+	if (!r || !r->ref || (r->from && strcmp(r->from, name)) || v->st != HB_OK ||
+	    !hb_shape_eq(&x->shape, &r->t->shape))
 		return;
 	if (x->dtype != HB_F32 && (!q || q->dtype == HB_NONE || q->dtype == HB_BOOL))
 		return;
@@ -177,7 +180,8 @@ out_text(verify *v, bool uncalibrated)
 {
 	table *t = table_new(v->c, "Node", "ON", "Type", "In/Out DataType", "Cosine Similarity", "Threshold", "SQNR dB",
 			     "Clipped", NULL);
-	table *o = table_new(v->c, "Output", "Cosine Similarity", "L1 Distance", "L2 Distance", "Chebyshev Distance", NULL);
+	table *o = table_new(v->c, "Output", "Cosine Similarity", "L1 Distance", "L2 Distance", "Chebyshev Distance",
+			     NULL);
 
 	if (!t || !o)
 		return hb_nomem(v->c->cx, NULL);
@@ -235,9 +239,11 @@ out_json(verify *v, bool ok, bool uncalibrated)
 		json_object_set_new(o, "on", json_string(r->q.dtype != HB_NONE ? "BPU" : "CPU"));
 		json_object_set_new(o, "cosine", js_real(hb_measure_cosine(&r->measure)));
 		json_object_set_new(o, "sqnr", js_real(hb_measure_sqnr(&r->measure)));
-		json_object_set_new(o, "clipped", r->seen ? js_real((double)r->clipped / (double)r->seen) : json_null());
+		json_object_set_new(o, "clipped",
+				    r->seen ? js_real((double)r->clipped / (double)r->seen) : json_null());
 		json_object_set_new(o, "dtype", json_string(dtype_word(&r->q, HB_F32)));
-		json_object_set_new(o, "scale", r->q.dtype != HB_NONE && r->q.nscales <= 1 ? js_real(r->q.scale) : json_null());
+		json_object_set_new(o, "scale",
+				    r->q.dtype != HB_NONE && r->q.nscales <= 1 ? js_real(r->q.scale) : json_null());
 		json_array_append_new(nodes, o);
 	}
 	json_object_set_new(j, "nodes", nodes);
@@ -259,7 +265,7 @@ out_json(verify *v, bool ok, bool uncalibrated)
 
 /* ---- running both ---- */
 
-typedef struct second {			/* the compiled form */
+typedef struct second { /* the compiled form */
 	hb_program *p;
 	hb_sim *sim;
 	hb_graph *g;
@@ -280,7 +286,8 @@ static hb_status
 all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 {
 	cli *c = v->c;
-	hb_val *in = HB_NEW_N(c->arena, hb_val, v->g->ninputs + 1), *out = HB_NEW_N(c->arena, hb_val, v->g->noutputs + 1);
+	hb_val *in = HB_NEW_N(c->arena, hb_val, v->g->ninputs + 1),
+	       *out = HB_NEW_N(c->arena, hb_val, v->g->noutputs + 1);
 	float **ref = HB_NEW_N(c->arena, float *, v->g->noutputs + 1);
 	size_t *bytes = HB_NEW_N(c->arena, size_t, v->g->noutputs + 1);
 	bool more = true;
@@ -355,7 +362,8 @@ read_float(cli *c, const char *path, const second *s, hb_graph **out)
 	for (size_t i = 0; i < n; i++) {
 		const hb_place_row *r = s->p ? &s->p->places[s->p->inputs[i]] : NULL;
 
-		v[i] = (hb_input_shape){r ? r->name : s->g->inputs[i]->name, r ? r->shape : s->g->inputs[i]->shape, true};
+		v[i] = (hb_input_shape){r ? r->name : s->g->inputs[i]->name, r ? r->shape : s->g->inputs[i]->shape,
+					true};
 	}
 	memcpy(v + n, o.shapes, sizeof(*v) * o.nshapes);
 	o.shapes = v;
@@ -373,8 +381,8 @@ same_ports(cli *c, const hb_graph *g, const second *s)
 
 	if (n != g->ninputs || s->nout != g->noutputs)
 		return hb_error(c->cx, HB_ERR_INPUT, NULL, "verify",
-				"has %zu inputs and %zu outputs; %s has %zu and %zu: it was not made from this model", n, s->nout,
-				c->files[0], g->ninputs, g->noutputs);
+				"has %zu inputs and %zu outputs; %s has %zu and %zu: it was not made from this model",
+				n, s->nout, c->files[0], g->ninputs, g->noutputs);
 	for (size_t i = 0; i < n; i++) {
 		const hb_shape *have = s->p ? &s->p->places[s->p->inputs[i]].shape : &s->g->inputs[i]->shape;
 
@@ -397,6 +405,19 @@ rows_make(verify *v, const second *s)
 		for (int i = 0; i < n->nout; i++)
 			if (n->out[i])
 				HB_TRY(add_row(v, n->out[i]->name, &n->out[i]->q));
+	/* where the fixed-point form ends, its integers are compared, not what they are dequantized to */
+	for (const hb_node *n = s->g ? s->g->first : NULL; n; n = n->next) {
+		bool ends = !*n->domain && !strcmp(n->op_type, "DequantizeLinear") && n->in[0]->producer &&
+			    !strcmp(n->in[0]->producer->domain, "hbcc");
+		row *r = ends ? hb_map_get(v->rows, n->out[0]->name) : NULL;
+
+		if (!r || hb_map_get(v->rows, n->in[0]->name))
+			continue;
+		r->from = n->in[0]->name;
+		r->q = n->in[0]->q;
+		if (!hb_map_put(v->rows, r->from, r))
+			return hb_nomem(v->c->cx, NULL);
+	}
 	/* an .hbm's tensors in the order of the float graph's nodes */
 	for (const hb_node *n = s->p ? v->g->first : NULL; n; n = n->next)
 		for (int i = 0; i < n->nout; i++)
@@ -430,12 +451,14 @@ gate(verify *v, const char *path)
 		if (!v->outputs[i].n || cosine >= v->c->a.min_cosine)
 			continue;
 		for (const row *r = v->first; r; r = r->next)
-			if (r->measure.n && (!worst || hb_measure_cosine(&r->measure) < hb_measure_cosine(&worst->measure)))
+			if (r->measure.n &&
+			    (!worst || hb_measure_cosine(&r->measure) < hb_measure_cosine(&worst->measure)))
 				worst = r;
-		st = hb_error(v->c->cx, HB_ERR_NO, NULL, "min-cosine",
-			      "output '%s' has cosine %.6f; at least %g is asked for; the least of all nodes is %.6f at '%s'",
-			      v->g->outputs[i]->name, cosine, v->c->a.min_cosine, worst ? hb_measure_cosine(&worst->measure) : cosine,
-			      worst ? name_of(v, worst) : "--");
+		st = hb_error(
+			v->c->cx, HB_ERR_NO, NULL, "min-cosine",
+			"output '%s' has cosine %.6f; at least %g is asked for; the least of all nodes is %.6f at '%s'",
+			v->g->outputs[i]->name, cosine, v->c->a.min_cosine,
+			worst ? hb_measure_cosine(&worst->measure) : cosine, worst ? name_of(v, worst) : "--");
 	}
 	return st;
 }
@@ -478,7 +501,8 @@ run(cli *c)
 		st = gate(&v, c->files[1]);
 	if (st == HB_OK || st == HB_ERR_NO) {
 		bool json = c->a.format && !strcmp(c->a.format, "json");
-		hb_status printed = json ? out_json(&v, st == HB_OK, uncalibrated_of(&s)) : out_text(&v, uncalibrated_of(&s));
+		hb_status printed =
+			json ? out_json(&v, st == HB_OK, uncalibrated_of(&s)) : out_text(&v, uncalibrated_of(&s));
 
 		st = printed != HB_OK ? printed : st;
 	}
