@@ -200,6 +200,27 @@ count_run(count *t, uint64_t lo, uint64_t bytes)
 	t->next = HB_MAX(t->next, end);
 }
 
+static uint64_t
+gcd(uint64_t a, uint64_t b)
+{
+	while (b) {
+		uint64_t t = a % b;
+		a = b;
+		b = t;
+	}
+	return a;
+}
+
+static void count_dims(count *t, const comb *c, int k, uint64_t base);
+
+/* Steps [from, to) of dimension k - 1. */
+static void
+count_steps(count *t, const comb *c, int k, uint64_t base, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		count_dims(t, c, k - 1, base + i * c->dims[k - 1].stride);
+}
+
 /* Runs of dims [0, k) from `base`, in the order of addresses. */
 static void
 count_dims(count *t, const comb *c, int k, uint64_t base)
@@ -209,22 +230,20 @@ count_dims(count *t, const comb *c, int k, uint64_t base)
 		return;
 	}
 	const dim *d = &c->dims[k - 1];
-	uint64_t hull = comb_hull(c, k - 1);
-	if (!d->m && d->stride % t->granule == 0 && d->stride >= hull + t->granule) {
-		/* No two steps share a granule and all lie alike: count the first, which may share
-		 * one with what came before, and the last; those between are as the last. */
-		count_dims(t, c, k - 1, base);
-		if (d->n > 1) {
-			uint64_t before = t->n;
-			count_dims(t, c, k - 1, base + (d->n - 1) * d->stride);
-			t->n += (t->n - before) * (d->n - 2);
-		}
+	/* Steps lie alike in their granules every `period`. Where no two share a granule, only the
+	 * first may share one with what came before: count it, a period, and what is left over. */
+	uint64_t period = t->granule / gcd(d->stride, t->granule);
+	if (!d->m && d->n > 2 * period + 1 && d->stride >= comb_hull(c, k - 1) + t->granule) {
+		uint64_t rest = (d->n - 1) % period;
+		count_steps(t, c, k, base, 0, 1);
+		uint64_t before = t->n;
+		count_steps(t, c, k, base, d->n - rest - period, d->n - rest);
+		t->n += (t->n - before) * ((d->n - 1) / period - 1);
+		count_steps(t, c, k, base, d->n - rest, d->n);
 		return;
 	}
-	for (uint64_t i = 0; i < d->n; i++)
-		count_dims(t, c, k - 1, base + i * d->stride);
-	for (uint64_t i = d->from; i < d->from + d->m; i++)
-		count_dims(t, c, k - 1, base + i * d->stride);
+	count_steps(t, c, k, base, 0, d->n);
+	count_steps(t, c, k, base, d->from, d->from + d->m);
 }
 
 uint64_t

@@ -44,7 +44,7 @@ any_view(rng *r, bool nested)
 		}
 		for (int k = 0; k < n; k++) {
 			int d = at[k];
-			v.ext[d] = 1 + rng_below(r, 5);
+			v.ext[d] = 1 + rng_below(r, rng_below(r, 8) ? 5 : 60);
 			v.stride[d] = nested ? step : size * rng_below(r, 40);
 			if (nested && rng_below(r, 2))
 				v.stride[d] += size * rng_below(r, 70);
