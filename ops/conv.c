@@ -294,7 +294,7 @@ depthwise_tile(const depthwise *d, int64_t row, int64_t col, int nr, int nc)
 	float acc[DW_ROWS][DW_COLS];
 	for (int r = 0; r < nr; r++)
 		for (int c = 0; c < nc; c++)
-			acc[r][c] = d->bias;
+			acc[r][c] = 0;
 	for (int64_t t = 0; t < d->taps; t++) {
 		const float *x = d->x + d->off[t] + row * d->pitch + col;
 		float w = d->w[t];
@@ -304,7 +304,7 @@ depthwise_tile(const depthwise *d, int64_t row, int64_t col, int nr, int nc)
 	}
 	for (int r = 0; r < nr; r++)
 		for (int c = 0; c < nc; c++) {
-			float v = acc[r][c];
+			float v = acc[r][c] + d->bias;
 			v = v < d->lo ? d->lo : v;
 			d->y[(row + r) * d->width + col + c] = v > d->hi ? d->hi : v;
 		}

@@ -37,7 +37,7 @@ scalar_tile(const tile *t, int mr)
 	float acc[SCALAR_MR][SCALAR_NR];
 	for (int i = 0; i < mr; i++)
 		for (int j = 0; j < t->n; j++)
-			acc[i][j] = t->bias ? t->bias[i] : t->col_bias ? t->col_bias[j] : 0;
+			acc[i][j] = 0;
 	for (int64_t k = 0; k < t->k; k++) {
 		const float *b = t->b + (t->off ? t->off[k] : k * SCALAR_NR);
 		for (int i = 0; i < mr; i++)
@@ -46,7 +46,7 @@ scalar_tile(const tile *t, int mr)
 	}
 	for (int i = 0; i < mr; i++)
 		for (int j = 0; j < t->n; j++) {
-			float y = acc[i][j];
+			float y = acc[i][j] + (t->bias ? t->bias[i] : t->col_bias ? t->col_bias[j] : 0);
 			y = y < t->lo ? t->lo : y;
 			t->c[i * t->ldc + j] = y > t->hi ? t->hi : y;
 		}
@@ -82,15 +82,7 @@ avx2_tile(const tile *t, int mr, int nv, bool full)
 	for (int i = 0; i < mr; i++)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++)
-			acc[i][v] = t->bias ? _mm256_set1_ps(t->bias[i]) : _mm256_setzero_ps();
-	if (t->col_bias) {
-		HB_UNROLL
-		for (int i = 0; i < mr; i++)
-			HB_UNROLL
-			for (int v = 0; v < nv; v++)
-				acc[i][v] = full || v < nv - 1 ? _mm256_loadu_ps(t->col_bias + 8 * v)
-							       : _mm256_maskload_ps(t->col_bias + 8 * v, mask);
-	}
+			acc[i][v] = _mm256_setzero_ps();
 	const float *a = t->a;
 	for (int64_t k = 0; k < t->k; k++, a += mr) {
 		const float *p = t->b + (t->off ? t->off[k] : k * AVX2_NR);
@@ -111,7 +103,13 @@ avx2_tile(const tile *t, int mr, int nv, bool full)
 	for (int i = 0; i < mr; i++)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++) {
-			__m256 y = _mm256_min_ps(hi, _mm256_max_ps(lo, acc[i][v]));
+			__m256 y = acc[i][v];
+			if (t->bias)
+				y = _mm256_add_ps(y, _mm256_set1_ps(t->bias[i]));
+			else if (t->col_bias)
+				y = _mm256_add_ps(y, full || v < nv - 1 ? _mm256_loadu_ps(t->col_bias + 8 * v)
+									: _mm256_maskload_ps(t->col_bias + 8 * v, mask));
+			y = _mm256_min_ps(hi, _mm256_max_ps(lo, y));
 			float *c = t->c + i * t->ldc + 8 * v;
 			if (full || v < nv - 1)
 				_mm256_storeu_ps(c, y);
@@ -155,14 +153,7 @@ avx512_tile(const tile *t, int mr, int nv)
 	for (int i = 0; i < mr; i++)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++)
-			acc[i][v] = t->bias ? _mm512_set1_ps(t->bias[i]) : _mm512_setzero_ps();
-	if (t->col_bias) {
-		HB_UNROLL
-		for (int i = 0; i < mr; i++)
-			HB_UNROLL
-			for (int v = 0; v < nv; v++)
-				acc[i][v] = _mm512_maskz_loadu_ps(v < nv - 1 ? 0xffff : last, t->col_bias + 16 * v);
-	}
+			acc[i][v] = _mm512_setzero_ps();
 	const float *a = t->a;
 	for (int64_t k = 0; k < t->k; k++, a += mr) {
 		const float *p = t->b + (t->off ? t->off[k] : k * AVX512_NR);
@@ -183,7 +174,12 @@ avx512_tile(const tile *t, int mr, int nv)
 	for (int i = 0; i < mr; i++)
 		HB_UNROLL
 		for (int v = 0; v < nv; v++) {
-			__m512 y = _mm512_min_ps(hi, _mm512_max_ps(lo, acc[i][v]));
+			__m512 y = acc[i][v];
+			if (t->bias)
+				y = _mm512_add_ps(y, _mm512_set1_ps(t->bias[i]));
+			else if (t->col_bias)
+				y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(v < nv - 1 ? 0xffff : last, t->col_bias + 16 * v));
+			y = _mm512_min_ps(hi, _mm512_max_ps(lo, y));
 			float *c = t->c + i * t->ldc + 16 * v;
 			if (v < nv - 1)
 				_mm512_storeu_ps(c, y);

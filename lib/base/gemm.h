@@ -1,5 +1,5 @@
-/* gemm.h: the matrix kernels. Float: c[i][j] = start + sum over k of a[i][k] * b[k][j], k
- * ascending, one fused multiply-add chain an element, whatever the vector width, blocking
+/* gemm.h: the matrix kernels. Float: c[i][j] = (sum over k of a[i][k] * b[k][j]) + bias, k
+ * ascending, one fused multiply-add chain from 0 an element, whatever the vector width, blocking
  * and thread. Integer: exact modulo 2^32. */
 #ifndef HB_GEMM_H
 #define HB_GEMM_H
@@ -30,7 +30,7 @@ typedef struct hb_gemm {
 	/* Element (k, j) of B: b[off[k] + j] where off is set, else b is packed. Nothing outside j < n is read. */
 	const float *b;
 	const int64_t *off;
-	/* What the chains start at: m values, one a row, or n values, one a column; both NULL: 0. */
+	/* Added to the sums: m values, one a row, or n values, one a column; both NULL: nothing. */
 	const float *bias, *col_bias;
 	float lo, hi;			/* results are brought into [lo, hi]; NaN stays */
 	/* Column j of row i goes to c[i * ldc + j]; where pitch is not 0, columns are rows of `pitch`

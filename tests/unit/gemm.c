@@ -67,9 +67,10 @@ one_case(int64_t m, int64_t n, int64_t k, int64_t pitch, int64_t width, bool pac
 	float lo = draw() % 2 ? -INFINITY : -0.5f, hi = draw() % 2 ? INFINITY : 1.5f;
 	for (int64_t i = 0; i < m; i++)
 		for (int64_t j = 0, at = 0; j < n; j++) {
-			float acc = by_row ? bias[i] : bias[m + j];
+			float acc = 0;
 			for (int64_t q = 0; q < k; q++)
 				acc = fmaf(a[i * k + q], b[q * n + j], acc);
+			acc += by_row ? bias[i] : bias[m + j];
 			if (!pitch || j % pitch < width)
 				want[i * kept + at++] = fminf(fmaxf(acc, lo), hi);
 		}
