@@ -64,10 +64,38 @@ edge_new(calib *c, const hb_node *n, hb_tensor *t)
 	return e;
 }
 
+static double
+read_by(const void *arg, double x)
+{
+	const hb_node *n = arg;
+	return n->group ? hb_chain_eval(n->group, x) : n->op->lut(n, x);
+}
+
+/* The lookup that alone reads t, or NULL. */
+static const hb_node *
+only_lookup(const hb_tensor *t)
+{
+	const hb_node *n = t->nuses ? t->uses[0].node : NULL;
+	if (!n || t->is_output || n->on != HB_ON_BPU)
+		return NULL;
+	for (size_t i = 1; i < t->nuses; i++) {
+		if (t->uses[i].node != n && (!n->group || t->uses[i].node->group != n->group))
+			return NULL;
+	}
+	if (n->group)
+		return n->group->chain_in == t ? n : NULL;
+	return n->op->lut && n->op->role == HB_ROLE_OWN ? n : NULL;
+}
+
 static hb_status
 observe(calib *c, hb_node *n, hb_tensor *t)
 {
 	edge *e = edge_new(c, n, t);
+	const hb_node *reader = only_lookup(t);
+	if (e && reader) {
+		e->cfg.observer.reader = read_by;
+		e->cfg.observer.reader_arg = reader;
+	}
 	if (e && !e->observer)
 		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
 	return e && e->observer ? HB_OK : hb_nomem(c->g->cx, t->name);

@@ -67,6 +67,11 @@ hb_observer_new(hb_arena *a, const hb_observer_cfg *cfg, hb_dtype dt)
 		if (!o->bins)
 			return NULL;
 	}
+	if (cfg->reader && cfg->kind == HB_OBS_MSE && dt == HB_I8) {
+		o->negative = HB_NEW_N(a, uint64_t, HB_MAG_BINS);
+		if (!o->negative)
+			return NULL;
+	}
 	if (cfg->kind == HB_OBS_HISTOGRAM && !hb_torch_hist_new(a, o))
 		return NULL;
 	return o;
@@ -121,7 +126,7 @@ typedef struct pass {
 	const float *x;
 	extent *parts;			/* one a piece, or NULL */
 	float inv;			/* 1 / bin width */
-	uint64_t *bins;
+	uint64_t *bins, *negative;
 } pass;
 
 static void
@@ -167,6 +172,18 @@ width_exponent(float absmax)
 	return HB_MAX(e, -100) - HB_MAG_BITS;
 }
 
+/* 2^by bins become one. */
+static void
+fold_bins(uint64_t *bins, int by)
+{
+	for (int i = 1; i < HB_MAG_BINS; i++) {
+		uint64_t n = bins[i];
+
+		bins[i] = 0;
+		bins[i >> by] += n;
+	}
+}
+
 static void
 hist_grow(hb_observer *o, int exponent)
 {
@@ -180,30 +197,34 @@ hist_grow(hb_observer *o, int exponent)
 		return;
 	o->exponent = exponent;
 	by = HB_MIN(by, HB_MAG_BITS);
-	for (int i = 1; i < HB_MAG_BINS; i++) {
-		uint64_t n = o->bins[i];
-
-		o->bins[i] = 0;
-		o->bins[i >> by] += n;
-	}
+	fold_bins(o->bins, by);
+	if (o->negative)
+		fold_bins(o->negative, by);
 }
 
 static void
 hist_some(void *arg, int64_t b, int64_t e, int worker)
 {
 	const pass *p = arg;
-	uint32_t bins[HB_MAG_BINS] = { 0 };
+	uint32_t bins[HB_MAG_BINS] = { 0 }, negative[HB_MAG_BINS] = { 0 };
 
 	(void)worker;
 	for (int64_t i = b; i < e; i++) {
 		float v = fabsf(p->x[i]);
 
-		if (v <= FLT_MAX)
-			bins[(int32_t)(v * p->inv)]++;
+		if (v <= FLT_MAX) {
+			int32_t k = (int32_t)(v * p->inv);
+
+			bins[k]++;
+			negative[k] += p->x[i] < 0;
+		}
 	}
-	for (int i = 0; i < HB_MAG_BINS; i++)
+	for (int i = 0; i < HB_MAG_BINS; i++) {
 		if (bins[i])
 			__atomic_fetch_add(&p->bins[i], bins[i], __ATOMIC_RELAXED);
+		if (p->negative && negative[i])
+			__atomic_fetch_add(&p->negative[i], negative[i], __ATOMIC_RELAXED);
+	}
 }
 
 static void
@@ -211,7 +232,7 @@ hist_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n, float absmax)
 {
 	hist_grow(o, width_exponent(absmax));
 
-	pass p = { .isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins };
+	pass p = { .isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins, .negative = o->negative };
 
 	for (int64_t at = 0; at < n; at += INT32_MAX) {	/* a piece's counts have 32 bits */
 		p.x = x + at;
@@ -287,13 +308,58 @@ squared_error(const hb_observer *o, double t)
 	return sum;
 }
 
+/* The reader's value at the centre of each bin: of positive values, then of negative ones. */
+static void
+read_bins(const hb_observer *o, double *behind)
+{
+	double w = bin_width(o);
+
+	for (int i = 0; i < HB_MAG_BINS; i++) {
+		behind[i] = o->bins[i] ? o->cfg.reader(o->cfg.reader_arg, (i + 0.5) * w) : 0;
+		behind[HB_MAG_BINS + i] = o->negative[i] ? o->cfg.reader(o->cfg.reader_arg, -(i + 0.5) * w) : 0;
+	}
+}
+
+/* Squared error behind the reader of quantizing with clip t; a bin counts at its centre. */
+static double
+error_behind(const hb_observer *o, double t, const double *behind)
+{
+	double w = bin_width(o), s = t / 127.5, sum = 0, level[256];
+
+	for (int q = -128; q < 128; q++)
+		level[q + 128] = o->cfg.reader(o->cfg.reader_arg, q * s);
+	for (int i = 0; i < HB_MAG_BINS; i++) {
+		double q = rint((i + 0.5) * w / s);
+
+		if (!o->bins[i])
+			continue;
+
+		double up = behind[i] - level[128 + (int)HB_MIN(q, 127)];
+		double down = behind[HB_MAG_BINS + i] - level[128 - (int)HB_MIN(q, 128)];
+
+		sum += (double)(o->bins[i] - o->negative[i]) * up * up + (double)o->negative[i] * down * down;
+	}
+	return sum;
+}
+
+static double
+clip_error(const hb_observer *o, double t, const double *behind)
+{
+	return behind ? error_behind(o, t, behind) : squared_error(o, t);
+}
+
 static double
 mse_of(const hb_observer *o, double absmax)
 {
-	double best = absmax, least = squared_error(o, absmax), step = absmax / 100;
+	double values[2 * HB_MAG_BINS], *behind = o->negative ? values : NULL;
+
+	if (behind)
+		read_bins(o, behind);
+
+	double best = absmax, least = clip_error(o, absmax, behind), step = absmax / 100;
 
 	for (int i = 1; i < 100; i++) {
-		double e = squared_error(o, i * step);
+		double e = clip_error(o, i * step, behind);
 
 		if (e < least) {
 			least = e;
@@ -302,7 +368,7 @@ mse_of(const hb_observer *o, double absmax)
 	}
 	double centre = best;
 	for (int i = -9; i <= 9; i++) {
-		double t = centre + i * step / 10, e = t > 0 && t <= absmax ? squared_error(o, t) : HUGE_VAL;
+		double t = centre + i * step / 10, e = t > 0 && t <= absmax ? clip_error(o, t, behind) : HUGE_VAL;
 
 		if (e < least) {
 			least = e;

@@ -16,6 +16,7 @@ struct hb_observer {
 	float avg_min, avg_max;		/* moving */
 	int64_t count, nonfinite;
 	uint64_t *bins;			/* HB_MAG_BINS of the magnitude, or NULL */
+	uint64_t *negative;		/* those of bins that are below zero, where cfg.reader is set */
 	int exponent;			/* a bin is 2^exponent wide */
 	bool any_bins;
 	double *torch_bins;		/* HB_TORCH_BINS between torch_min and torch_max, or NULL */

@@ -49,6 +49,10 @@ typedef struct hb_observer_cfg {
 	double percentile;		/* of HB_OBS_PERCENTILE: 0 < p <= 1, default 0.9999 */
 	double averaging_constant;	/* of HB_OBS_MOVING: default 0.01 */
 	float fixed_scale;		/* of HB_OBS_FIXED */
+	/* The one function that reads the tensor, or NULL: mse then measures the error behind it, so that
+	 * what the function flattens (the negative side of SiLU) does not widen the step. qint8 only. */
+	double (*reader)(const void *arg, double x);
+	const void *reader_arg;
 } hb_observer_cfg;
 
 /* By the names of SEMANTICS 2 and hb_mapper's (max, kl, mix, ...); false where unknown. */
