@@ -112,7 +112,7 @@ static const hb_march_op ops[] = {
 	FROM_PLUGIN(op, "hw_only == 1 || absorbed == 1", "within height and width, or into a Gemm")
 #define PAIRWISE(op)                                                                                                   \
 	RANK4(op), RULE(op, "C <= 2048"), NOTED(op, "N == 1", NULL),                                                   \
-	NOTED(op, "equal_shapes == 1 || nc11 == 1 || elems1 == 1", "1CHW with 1CHW, 1C11 or 1111"),                    \
+	NOTED(op, "equal_shapes == 1 || nc11 == 1 || scalar == 1", "1CHW with 1CHW, 1C11 or 1111"),                    \
 	NOTED(op, "zero_values == 0", "a constant operand has no zeros")
 #define RESIZE(op)                                                                                                     \
 	RANK4(op),                                                                                                     \

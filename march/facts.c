@@ -24,6 +24,20 @@ static bool is_windowed(const hb_node *n)
 	return false;
 }
 
+/* Operators whose operands broadcast: their map is the output's, whichever operand is the larger. */
+static const char *const broadcasting_ops[] = {
+	"Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Mean", "Equal", "Greater", "Less", "GreaterOrEqual",
+	"LessOrEqual", "And", "Or", "Xor", "Where",
+};
+
+static bool broadcasts(const hb_node *n)
+{
+	for (size_t i = 0; i < HB_LEN(broadcasting_ops); i++)
+		if (!strcmp(n->op_type, broadcasting_ops[i]))
+			return true;
+	return false;
+}
+
 static bool is(const hb_node *n, const char *op)
 {
 	return !strcmp(n->op_type, op);
@@ -95,7 +109,8 @@ static void shapes(hb_graph *g, hb_node *n, hb_facts *f)
 	static const hb_shape none;
 	const hb_shape *xs = x ? &x->shape : &none, *ys = y ? &y->shape : &none;
 	int64_t d[5], o[5];
-	dims5(n, xs, d);
+	const hb_tensor *own = hb_out(n, 0);
+	dims5(n, broadcasts(n) && own ? &own->shape : xs, d);
 	dims5(n, ys, o);
 	SET(N, d[0]), SET(C, d[1]), SET(D, d[2]), SET(H, d[3]), SET(W, d[4]);
 	SET(ON, o[0]), SET(OC, o[1]), SET(OD, o[2]), SET(OH, o[3]), SET(OW, o[4]);
@@ -185,11 +200,14 @@ static void broadcasting(hb_node *n, hb_facts *f)
 	}
 	SET(equal_shapes, equal), SET(same_nhw, same_nhw), SET(scalar, scalar), SET(bcast, nb), SET(bcast_n, along_n);
 	SET(bcast_ok, !mixed), SET(merged, merged), SET(merged_plain, plain);
-	const hb_tensor *b = in_at(n, 1);
-	if (b && b->shape.rank) {
+	for (int i = 0; i < HB_MIN(n->nin, 2); i++) {
+		const hb_tensor *b = n->in[i];
+		if (!b || !b->shape.rank)
+			continue;
 		int64_t d[5];
 		dims5(n, &b->shape, d);
-		SET(nc11, d[0] == GET(ON) && d[1] == GET(OC) && d[2] == 1 && d[3] == 1 && d[4] == 1);
+		if (d[0] == GET(ON) && d[1] == GET(OC) && d[2] == 1 && d[3] == 1 && d[4] == 1)
+			SET(nc11, 1);
 	}
 }
 

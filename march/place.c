@@ -2,7 +2,9 @@
  * (DESIGN 1, 2). Types of edges play no part here. */
 #include "march/facts.h"
 
-#include "ops/op.h"
+#include "ops/fx.h"
+
+#include <math.h>
 
 /* ---- a march's rules, parsed ---- */
 
@@ -20,6 +22,9 @@ struct place {
 	hb_map *bpu, *cpu;		/* operator to its rows, in order */
 	hb_map *ops;			/* operator to hb_march_op */
 	hb_map *vendor;			/* operators with a vendor's CPU kernel */
+	hb_node **first;		/* of each group, by id: its first node in the list */
+	hb_node **next;			/* by node id: the next node of its group */
+	bool *to_bpu, *to_cpu;		/* by node id: what run_on_bpu and run_on_cpu name; a root for its group */
 };
 
 static hb_status malformed(hb_ctx *cx, const hb_march *m, const hb_rule *r, const char *why, size_t at)
@@ -236,7 +241,7 @@ bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root)
 /* The node whose rules n's place goes by: a chain's members each go by their own. */
 static hb_node *root_of(hb_node *n)
 {
-	return n->group && !n->group->chain_in ? n->group->root : n;
+	return n->group ? n->group->root : n;
 }
 
 static bool named_by(const hb_node *n, const char *const *names, size_t count)
@@ -251,37 +256,121 @@ static bool named_by(const hb_node *n, const char *const *names, size_t count)
 	return false;
 }
 
-static bool asked(hb_node *n, const char *const *names, size_t count)
+/* Lists every group's nodes, and marks the roots of what the options name. */
+static hb_status list_groups(struct place *p)
 {
-	if (!count)
-		return false;
-	const hb_group *gr = n->group;
-	if (!gr || gr->chain_in)
-		return named_by(n, names, count);
-	hb_node *const members[] = { gr->root, gr->add, gr->act, gr->last };
-	for (size_t i = 0; i < HB_LEN(members); i++)
-		if (members[i] && named_by(members[i], names, count))
-			return true;
-	return false;
+	hb_graph *g = p->g;
+	size_t nodes = (size_t)g->next_node + 1;
+	p->first = HB_NEW_N(p->scratch, hb_node *, g->next_group + 1);
+	hb_node **last = HB_NEW_N(p->scratch, hb_node *, g->next_group + 1);
+	p->next = HB_NEW_N(p->scratch, hb_node *, nodes);
+	p->to_bpu = HB_NEW_N(p->scratch, bool, nodes);
+	p->to_cpu = HB_NEW_N(p->scratch, bool, nodes);
+	if (!p->first || !last || !p->next || !p->to_bpu || !p->to_cpu)
+		return HB_ERR_NOMEM;
+	for (hb_node *n = g->first; n; n = n->next) {
+		if (n->group) {
+			int id = n->group->id;
+			*(p->first[id] ? &p->next[last[id]->id] : &p->first[id]) = n;
+			last[id] = n;
+		}
+		const hb_place_options *o = p->o;
+		if (o && o->nbpu && named_by(n, o->run_on_bpu, o->nbpu))
+			p->to_bpu[n->id] = p->to_bpu[root_of(n)->id] = true;
+		if (o && o->ncpu && named_by(n, o->run_on_cpu, o->ncpu))
+			p->to_cpu[n->id] = p->to_cpu[root_of(n)->id] = true;
+	}
+	return HB_OK;
+}
+
+/* Is the chain a GELU, in whatever way it is written? (By its values: within 1e-3, the tanh form included.) */
+static bool is_gelu(const hb_group *gr)
+{
+	static const double at[] = { -3.0, -1.5, -0.7, -0.2, 0.4, 1.1, 2.5 };
+	for (size_t i = 0; i < HB_LEN(at); i++) {
+		double want = 0.5 * at[i] * (1.0 + erf(at[i] / sqrt(2.0)));
+		if (!(fabs(hb_chain_eval(gr, at[i]) - want) < 1e-3))
+			return false;
+	}
+	return true;
+}
+
+/* Rules of node n under the name of another row. */
+static hb_status check_as(struct place *p, hb_node *n, const char *row, hb_finding **out)
+{
+	const hb_march_op *op = hb_map_get(p->ops, row);
+	if (!op || !op->bpu)
+		return add(p, out, true, hb_arena_printf(p->g->arena, "%s has no place on the BPU of %s", row, p->m->name),
+			   row, op ? op->source : p->m->list, alternative(row));
+	hb_facts f;
+	hb_facts_of(p->g, n, &f);
+	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
+	return check_rows(p, hb_map_get(p->bpu, row), &f, out);
+}
+
+/* A chain is one lookup: GELU goes by its own row; of another each function goes by its row, and arithmetic
+ * with scalars in between is part of the table. A chain of arithmetic alone goes by its parts. */
+static hb_status check_chain(struct place *p, hb_group *gr, bool *holds)
+{
+	bool functions = false;
+	hb_finding *list = NULL;
+	*holds = false;
+	for (hb_node *n = p->first[gr->id]; n; n = p->next[n->id]) {
+		functions = functions || (n->op && n->op->lut);
+		if (p->to_cpu[n->id])
+			return HB_OK;
+	}
+	if (is_gelu(gr)) {
+		HB_TRY(check_as(p, gr->last, "Gelu", &list));
+		*holds = !any_broken(list);
+		return HB_OK;
+	}
+	for (hb_node *n = p->first[gr->id]; n; n = p->next[n->id]) {
+		const hb_march_op *op = hb_map_get(p->ops, n->op_type);
+		if (functions && !(n->op && n->op->lut))
+			continue;
+		HB_TRY(check_bpu(p, n, &list));
+		if (any_broken(list) || (op->default_cpu && !p->to_bpu[n->id]))
+			return HB_OK;
+	}
+	*holds = true;
+	return HB_OK;
+}
+
+/* Is n in a chain that goes to the BPU? One that cannot is taken apart: its nodes go their own ways. */
+static hb_status settle_chain(struct place *p, hb_node *n, bool *holds)
+{
+	hb_group *gr = n->group;
+	*holds = false;
+	if (!gr || !gr->chain_in)
+		return HB_OK;
+	HB_TRY(check_chain(p, gr, holds));
+	for (hb_node *m = p->first[gr->id]; m; m = p->next[m->id]) {
+		m->on = HB_ON_BPU;
+		if (!*holds)
+			m->group = NULL;
+	}
+	return HB_OK;
 }
 
 static hb_status place_one(struct place *p, hb_node *n)
 {
 	char buf[128];
-	const hb_place_options *o = p->o;
+	hb_arena *a = p->g->arena;
 	const char *name = hb_march_row_name(n, buf, sizeof(buf));
 	const hb_march_op *op = hb_map_get(p->ops, name);
-	bool forced = o && asked(n, o->run_on_bpu, o->nbpu);
-	n->findings = NULL;
+	bool chain;
+	HB_TRY(settle_chain(p, n, &chain));
+	if (chain)
+		return HB_OK;
 	HB_TRY(check_bpu(p, n, &n->findings));
 	if (op && op->bpu && !has_fixed_form(n))
-		HB_TRY(add(p, &n->findings, true, hb_arena_printf(p->g->arena, "hbcc: no fixed-point form of %s", name),
-			   name == buf ? n->op_type : name, "hbcc", alternative(name)));
-	if (op && op->default_cpu && !forced)
-		HB_TRY(add(p, &n->findings, true, hb_arena_printf(p->g->arena, "%s is on the CPU by default", name),
-			   name == buf ? n->op_type : name, op->source,
-			   hb_arena_printf(p->g->arena, "--run-on-bpu %s", n->name)));
-	if (o && asked(n, o->run_on_cpu, o->ncpu))
+		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "hbcc: no fixed-point form of %s", n->op_type),
+			   hb_arena_str(a, name), "hbcc", alternative(name)));
+	if (op && op->default_cpu && !p->to_bpu[n->id])
+		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "%s is on the CPU by default", name),
+			   hb_arena_str(a, name), op->source, hb_arena_printf(a, "--run-on-bpu %s", n->name)));
+	if (p->to_cpu[n->id])
 		HB_TRY(add(p, &n->findings, true, "run_on_cpu", "the node is named by --run-on-cpu", "command line",
 			   NULL));
 	n->on = any_broken(n->findings) ? HB_ON_CPU : HB_ON_BPU;
@@ -357,7 +446,6 @@ static const char *lonely(struct place *p, hb_node *n, bool both)
 
 static hb_status settle_passive(struct place *p)
 {
-	const hb_place_options *o = p->o;
 	bool changed = true;
 	while (changed) {
 		changed = false;
@@ -365,7 +453,7 @@ static hb_status settle_passive(struct place *p)
 		for (int back = 0; back < 2; back++)
 			for (hb_node *n = back ? p->g->last : p->g->first; n; n = back ? n->prev : n->next) {
 				int row = n->group ? -1 : passive_row(n);
-				if (row < 0 || n->on != HB_ON_BPU || (o && asked(n, o->run_on_bpu, o->nbpu)))
+				if (row < 0 || n->on != HB_ON_BPU || p->to_bpu[n->id])
 					continue;
 				const char *why = lonely(p, n, passive[row].both);
 				if (!why)
@@ -398,31 +486,20 @@ static hb_status members(struct place *p, hb_node *n)
 	if (root == n)
 		return HB_OK;
 	n->on = root->on;
-	n->findings = NULL;
-	if (root->on == HB_ON_BPU)
+	if (n->on == HB_ON_BPU || any_broken(n->findings))
 		return HB_OK;
-	return add(p, &n->findings, true, "it is fused with the node before it",
-		   hb_arena_printf(p->g->arena, "'%s' is not on the BPU", root->name), "hbcc", NULL);
-}
-
-/* A chain with a member that is not for the BPU is none: the others go their own way. */
-static void break_chains(struct place *p)
-{
-	enum { BROKEN = 0 };
-	for (hb_node *n = p->g->first; n; n = n->next)
-		if (n->group && n->group->chain_in && n->on != HB_ON_BPU)
-			n->group->nnodes = BROKEN;
-	for (hb_node *n = p->g->first; n; n = n->next)
-		if (n->group && n->group->nnodes == BROKEN)
-			n->group = NULL;
+	return add(p, &n->findings, true, "it is fused with other nodes",
+		   hb_arena_printf(p->g->arena, "'%s', fused with it, is not on the BPU", root->name), "hbcc", NULL);
 }
 
 static hb_status place_all(struct place *p)
 {
+	HB_TRY(list_groups(p));
+	for (hb_node *n = p->g->first; n; n = n->next)
+		n->findings = NULL;
 	for (hb_node *n = p->g->first; n; n = n->next)
 		if (root_of(n) == n)
 			HB_TRY(place_one(p, n));
-	break_chains(p);
 	HB_TRY(settle_passive(p));
 	for (hb_node *n = p->g->first; n; n = n->next) {
 		HB_TRY(tail(p, n));

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <math.h>
+
 #include <cmocka.h>
 
 #include "march/march.h"
@@ -248,7 +250,7 @@ static void a_group_shares_its_place(void **state)
 	hb_attr_set_ints(g, a, "dilations", five, 2);
 	place("bernoulli2", NULL);
 	assert_int_equal(r->on, HB_ON_CPU);
-	assert_non_null(finding(r, "fused with the node before it"));
+	assert_non_null(finding(r, "fused with other nodes"));
 }
 
 static void a_sumin_convolution_has_stride_1_or_2(void **state)
@@ -274,6 +276,53 @@ static void a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2(void **stat
 	assert_non_null(strstr(finding(large, "ceil_to")->found, "= 8704"));
 	place("bayes-e", NULL);
 	assert_int_equal(large->on, HB_ON_BPU);
+}
+
+static hb_node *scaled(const char *op, const char *name, hb_tensor *x, float c)
+{
+	hb_node *n = node(op, name, x, x->shape.dim[1], x->shape.dim[2], x->shape.dim[3]);
+	hb_node_add_in(g, n, hb_tensor_scalar_f32(g, "c", c));
+	return n;
+}
+
+static double erf_of(const hb_node *n, double x)
+{
+	(void)n;
+	return erf(x);
+}
+
+static void a_gelu_is_one_lookup_however_it_is_written(void **state)
+{
+	(void)state;
+	static const hb_op arithmetic = { .name = "arithmetic", .role = HB_ROLE_OWN, .run = run };
+	static const hb_op erf_op = { .name = "Erf", .role = HB_ROLE_OWN, .lut = erf_of, .run = run };
+	hb_tensor *x = tensor("x", 8, 8, 8);
+	hb_node *a = scaled("Div", "a", x, 1.41421356f);
+	hb_node *b = node("Erf", "b", a->out[0], 8, 8, 8);
+	hb_node *c = scaled("Add", "c", b->out[0], 1.0f);
+	hb_node *d = node("Mul", "d", c->out[0], 8, 8, 8);
+	hb_node_add_in(g, d, x);
+	hb_node *e = scaled("Mul", "e", d->out[0], 0.5f);
+	hb_node *const all[] = { a, b, c, d, e };
+	hb_group group = { .root = a, .last = e, .chain_in = x, .nnodes = 5, .id = g->next_group++ };
+	for (size_t i = 0; i < HB_LEN(all); i++) {
+		all[i]->op = all[i] == b ? &erf_op : &arithmetic;
+		all[i]->group = &group;
+	}
+	for (size_t i = 0; hb_march_at(i); i++) {
+		place(hb_march_at(i)->name, NULL);
+		for (size_t k = 0; k < HB_LEN(all); k++) {
+			assert_int_equal(all[k]->on, HB_ON_BPU);
+			assert_ptr_equal(all[k]->group, &group);
+		}
+	}
+	/* Named for the CPU, the chain falls apart. */
+	static const char *const names[] = { "c" };
+	hb_place_options o = { .run_on_cpu = names, .ncpu = 1 };
+	place("bayes-e", &o);
+	assert_null(a->group);
+	assert_int_equal(c->on, HB_ON_CPU);
+	assert_int_equal(b->on, HB_ON_BPU);
 }
 
 static void types_follow_the_rows_and_the_tail(void **state)
@@ -354,6 +403,7 @@ int main(void)
 		TEST(a_group_shares_its_place),
 		TEST(a_sumin_convolution_has_stride_1_or_2),
 		TEST(a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2),
+		TEST(a_gelu_is_one_lookup_however_it_is_written),
 		TEST(types_follow_the_rows_and_the_tail),
 		TEST(a_flattened_map_is_part_of_its_gemm),
 		TEST(long_chains_of_movement_settle),
