@@ -3,6 +3,7 @@
  * so each phase is one matrix product on the padded input, spread over the output. */
 #include "lib/base/gemm.h"
 #include "ops/conv.h"
+#include "ops/to_fx.h"
 #include "ops/nd.h"
 
 #include <math.h>
@@ -337,5 +338,6 @@ const hb_op hb_op_conv_transpose = {
 	.name = "ConvTranspose", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = transposed_rows, .types = HB_BIT(HB_F32),
 	.shape = shape_transposed, .scratch = scratch_transposed, .pack_bytes = pack_bytes_transposed,
-	.pack = pack_transposed, .run = run_transposed, .role = HB_ROLE_OWN, .macs = macs_transposed,
+	.pack = pack_transposed, .run = run_transposed, .role = HB_ROLE_OWN,
+	.convert = hb_to_fx_conv_transpose, .macs = macs_transposed,
 };

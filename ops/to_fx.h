@@ -44,6 +44,7 @@ hb_status hb_to_fx_reduce_max(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_reduce_min(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_arg_max(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_arg_min(hb_convert *cv, hb_node *n);
+/* ops/to_fx_resize.c */
 hb_status hb_to_fx_resize(hb_convert *cv, hb_node *n);		/* Upsample too */
 /* ops/to_fx_move.c */
 hb_status hb_to_fx_reshape(hb_convert *cv, hb_node *n);		/* and all that keeps the order of elements */
