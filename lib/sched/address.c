@@ -61,7 +61,8 @@ hb_fit_all(hb_ctx *cx, hb_arena *a, hb_fit *items, size_t n, uint64_t align, uin
 					return hb_nomem(cx, "addresses");
 				near[count++] = o;
 			}
-		qsort(near, count, sizeof(*near), by_addr);
+		if (count)
+			qsort(near, count, sizeof(*near), by_addr);
 		for (size_t j = 0; j < count && at + it->bytes > near[j]->addr; j++)
 			at = HB_MAX(at, (near[j]->addr + near[j]->bytes + align - 1) / align * align);
 		it->addr = at;
