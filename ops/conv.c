@@ -2,6 +2,7 @@
  * place: row k of it, one weight's view of all output positions, begins at off[k] in an image
  * that is padded, and split by strides so that neighbouring positions are neighbours there. */
 #include "lib/base/cpu.h"
+#include "lib/base/depthwise.h"
 #include "lib/base/gemm.h"
 #include "ops/conv.h"
 #include "ops/to_fx.h"
@@ -428,11 +429,32 @@ typedef enum path {
 typedef struct conv {
 	image m;
 	path path;
+	bool in_place;			/* of BY_CHANNEL: no image is needed */
 	hb_isa isa;
 	int64_t batch, group, cin, mout;	/* cin, mout: a group's channels */
 	int64_t taps, k;			/* of a channel; of a group */
 	size_t packed, offs, copy;		/* bytes of a packed group, the offsets, the image copy */
 } conv;
+
+/* The geometry of the depthwise kernel that reads the input itself. */
+static hb_depthwise
+depthwise_of(const conv *c)
+{
+	const hb_conv_params *p = &c->m.p;
+	return (hb_depthwise){
+		.in = { p->in[1], p->in[2] }, .out = { p->out[1], p->out[2] }, .kernel = { p->kernel[1], p->kernel[2] },
+		.stride = { p->strides[1], p->strides[2] }, .dilation = { p->dilations[1], p->dilations[2] },
+		.begin = { p->begin[1], p->begin[2] },
+	};
+}
+
+static bool
+in_place(const conv *c)
+{
+	const hb_conv_params *p = &c->m.p;
+	hb_depthwise d = depthwise_of(c);
+	return p->in[0] == 1 && p->kernel[0] == 1 && p->out[0] == 1 && hb_depthwise_fits(c->isa, &d);
+}
 
 static void
 conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
@@ -447,16 +469,18 @@ conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 	c->mout = w->dim[0] / p->group;
 	c->taps = hb_shape_span(w, 2, w->rank);
 	c->k = c->cin * c->taps;
+	c->in_place = in_place(c);
 	bool whole = c->m.direct && p->group == 1;
 	for (int i = 0; i < p->nsp; i++)
 		whole &= p->kernel[i] == p->in[i];
-	c->path = whole ? BY_ROW : c->cin == 1 ? BY_CHANNEL : BY_GEMM;
+	c->path = whole ? BY_ROW : c->cin == 1 && c->mout < 4 ? BY_CHANNEL : BY_GEMM;
 	c->packed = whole ? hb_gemm_b_bytes(isa, c->k, c->mout) : hb_gemm_a_bytes(isa, c->mout, c->k);
 	if (c->path == BY_CHANNEL)
 		c->packed = 0;
 	c->offs = whole ? 0 : (size_t)hb_round_up(c->k * 8, 64);
 	int64_t planes = c->path == BY_CHANNEL ? jobs : x->dim[1];
-	c->copy = c->m.direct ? 0 : (size_t)(planes * c->m.channel * 4);
+	bool copied = !c->m.direct && !(c->path == BY_CHANNEL && c->in_place);
+	c->copy = copied ? (size_t)(planes * c->m.channel * 4) : 0;
 	if (whole)
 		c->copy = hb_gemm_a_bytes(isa, c->batch, c->k);
 }
@@ -527,6 +551,18 @@ run_channels(void *arg, int64_t begin, int64_t end, int worker)
 	int64_t cells = p->out[1] * p->out[2];
 	for (int64_t ch = begin; ch < end; ch++) {
 		const float *x = r->x + ch * p->in[0] * p->in[1] * p->in[2];
+		for (int64_t o = ch * c->mout; c->in_place && o < (ch + 1) * c->mout; o++) {
+			hb_depthwise d = depthwise_of(c);
+			d.x = x;
+			d.w = r->w + o * c->taps;
+			d.y = r->y + o * cells;
+			d.bias = r->bias ? r->bias[o] : 0;
+			d.lo = r->lo;
+			d.hi = r->hi;
+			hb_depthwise_run(&d);
+		}
+		if (c->in_place)
+			continue;
 		if (!c->m.direct) {
 			float *copy = r->copy + worker * c->m.channel;
 			fill_channel(&c->m, copy, x);

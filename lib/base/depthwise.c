@@ -1,0 +1,193 @@
+/* depthwise.c: 16 columns of a few rows at a time; masks make the padding. */
+#include "lib/base/depthwise.h"
+#include "lib/base/cpu.h"
+
+enum { MAX_COLUMNS = 16 };		/* of the kernel: one mask each */
+
+#ifdef HB_X86
+#include <immintrin.h>
+
+/* What one block of 16 results needs along its columns. */
+typedef struct block {
+	int64_t col;
+	__mmask16 keep;			/* results that exist */
+	__mmask16 low[MAX_COLUMNS], high[MAX_COLUMNS];	/* cells of each tap that exist; high: of stride 2 */
+	int64_t at[MAX_COLUMNS];	/* first cell of each tap, may be negative */
+} block;
+
+/* Bits [from, to) of 16. */
+static __mmask16
+span_mask(int64_t from, int64_t to)
+{
+	from = HB_MAX(0, HB_MIN(from, 16));
+	to = HB_MAX(from, HB_MIN(to, 16));
+	return (__mmask16)((0xffffu << from) & (0xffffu >> (16 - to)) & 0xffffu);
+}
+
+static void
+block_init(const hb_depthwise *d, int64_t col, block *b)
+{
+	b->col = col;
+	b->keep = span_mask(0, d->out[1] - col);
+	for (int64_t k = 0; k < d->kernel[1]; k++) {
+		int64_t at = col * d->stride[1] + k * d->dilation[1] - d->begin[1];
+		b->at[k] = at;
+		b->low[k] = span_mask(-at, d->in[1] - at);
+		b->high[k] = span_mask(-at - 16, d->in[1] - at - 16);
+	}
+}
+
+/* Tap k of the block in row `row` of the input; zeros outside. */
+HB_AVX512 HB_INLINE __m512
+cells(const hb_depthwise *d, const block *b, int64_t row, int64_t k, int stride, __m512i even)
+{
+	bool there = row >= 0 && row < d->in[0];
+	const float *x = d->x + (there ? row * d->in[1] : 0);
+	/* Masked lanes may lie before or behind the plane: no address is formed by pointer arithmetic. */
+	const void *p = (const void *)((uintptr_t)x + (uintptr_t)(b->at[k] * 4));
+	__m512 low = _mm512_maskz_loadu_ps(there ? b->low[k] : 0, p);
+	if (stride == 1)
+		return low;
+	__m512 high = _mm512_maskz_loadu_ps(there ? b->high[k] : 0, (const void *)((uintptr_t)p + 64));
+	return _mm512_permutex2var_ps(low, even, high);
+}
+
+HB_AVX512 HB_INLINE void
+store_row(const hb_depthwise *d, const block *b, int64_t row, __m512 acc)
+{
+	__m512 y = _mm512_add_ps(acc, _mm512_set1_ps(d->bias));
+	y = _mm512_min_ps(_mm512_set1_ps(d->hi), _mm512_max_ps(_mm512_set1_ps(d->lo), y));
+	_mm512_mask_storeu_ps(d->y + row * d->out[1] + b->col, b->keep, y);
+}
+
+/* Square kernels of stride and dilation 1 down the rows: an input row is loaded once for all results that see it. */
+HB_AVX512 HB_INLINE void
+shared_rows(const hb_depthwise *d, const block *b, int size, int rows, int stride, __m512i even)
+{
+	__m512 w[25];
+	HB_UNROLL
+	for (int t = 0; t < size * size; t++)
+		w[t] = _mm512_set1_ps(d->w[t]);
+	for (int64_t r0 = 0; r0 < d->out[0]; r0 += rows) {
+		__m512 acc[8];
+		HB_UNROLL
+		for (int r = 0; r < rows; r++)
+			acc[r] = _mm512_setzero_ps();
+		HB_UNROLL
+		for (int i = 0; i < rows + size - 1; i++) {
+			__m512 x[5];
+			HB_UNROLL
+			for (int k = 0; k < size; k++)
+				x[k] = cells(d, b, r0 + i - d->begin[0], k, stride, even);
+			HB_UNROLL
+			for (int r = 0; r < rows; r++)
+				if (i - r >= 0 && i - r < size)
+					HB_UNROLL
+					for (int k = 0; k < size; k++)
+						acc[r] = _mm512_fmadd_ps(w[(i - r) * size + k], x[k], acc[r]);
+		}
+		HB_UNROLL
+		for (int r = 0; r < rows; r++)
+			if (r0 + r < d->out[0])
+				store_row(d, b, r0 + r, acc[r]);
+	}
+}
+
+HB_AVX512 HB_INLINE void
+any_rows(const hb_depthwise *d, const block *b, int stride, __m512i even)
+{
+	enum { ROWS = 4 };
+	for (int64_t r0 = 0; r0 < d->out[0]; r0 += ROWS) {
+		__m512 acc[ROWS];
+		HB_UNROLL
+		for (int r = 0; r < ROWS; r++)
+			acc[r] = _mm512_setzero_ps();
+		for (int64_t h = 0; h < d->kernel[0]; h++)
+			for (int64_t k = 0; k < d->kernel[1]; k++) {
+				__m512 w = _mm512_set1_ps(d->w[h * d->kernel[1] + k]);
+				HB_UNROLL
+				for (int r = 0; r < ROWS; r++) {
+					int64_t row = (r0 + r) * d->stride[0] + h * d->dilation[0] - d->begin[0];
+					acc[r] = _mm512_fmadd_ps(w, cells(d, b, row, k, stride, even), acc[r]);
+				}
+			}
+		HB_UNROLL
+		for (int r = 0; r < ROWS; r++)
+			if (r0 + r < d->out[0])
+				store_row(d, b, r0 + r, acc[r]);
+	}
+}
+
+HB_AVX512 static void
+shared3(const hb_depthwise *d, const block *b, __m512i even)
+{
+	if (d->stride[1] == 1)
+		shared_rows(d, b, 3, 8, 1, even);
+	else
+		shared_rows(d, b, 3, 8, 2, even);
+}
+
+HB_AVX512 static void
+shared5(const hb_depthwise *d, const block *b, __m512i even)
+{
+	if (d->stride[1] == 1)
+		shared_rows(d, b, 5, 4, 1, even);
+	else
+		shared_rows(d, b, 5, 4, 2, even);
+}
+
+HB_AVX512 static void
+any(const hb_depthwise *d, const block *b, __m512i even)
+{
+	if (d->stride[1] == 1)
+		any_rows(d, b, 1, even);
+	else
+		any_rows(d, b, 2, even);
+}
+
+HB_AVX512 static void
+run(const hb_depthwise *d)
+{
+	__m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+	bool shared = d->stride[0] == 1 && d->dilation[0] == 1 && d->kernel[0] == d->kernel[1];
+	for (int64_t col = 0; col < d->out[1]; col += 16) {
+		block b;
+		block_init(d, col, &b);
+		if (shared && d->kernel[0] == 3)
+			shared3(d, &b, even);
+		else if (shared && d->kernel[0] == 5)
+			shared5(d, &b, even);
+		else
+			any(d, &b, even);
+	}
+}
+
+bool
+hb_depthwise_fits(hb_isa isa, const hb_depthwise *d)
+{
+	return isa == HB_ISA_AVX512 && d->stride[1] <= 2 && d->kernel[1] <= MAX_COLUMNS;
+}
+
+void
+hb_depthwise_run(const hb_depthwise *d)
+{
+	run(d);
+}
+
+#else
+
+bool
+hb_depthwise_fits(hb_isa isa, const hb_depthwise *d)
+{
+	(void)isa;
+	(void)d;
+	return false;
+}
+
+void
+hb_depthwise_run(const hb_depthwise *d)
+{
+	(void)d;
+}
+
+#endif
