@@ -1,5 +1,5 @@
-/* pool.c: pools over windows and over whole planes. A row of results is computed cell by cell
- * of the window, so that the inner loop runs along the row. */
+/* pool.c: pools over windows and over whole planes. For a row of results the rows of the window
+ * become one line, and then the line's cells one result: depth and height first, then width. */
 #include "lib/base/cpu.h"
 #include "lib/base/fmath.h"
 #include "ops/conv.h"
@@ -15,6 +15,20 @@ covered(const hb_conv_params *p, int i, int64_t k, int64_t *lo, int64_t *hi)
 	*hi = p->in[i] > at ? HB_MIN(hb_ceil_div(p->in[i] - at, s), p->out[i]) : 0;
 }
 
+/* Bytes of a worker's line. */
+static size_t
+line_bytes(const hb_node *n)
+{
+	const hb_shape *x = &n->in[0]->shape;
+	return (size_t)hb_round_up(x->dim[x->rank - 1] * 4, 64);
+}
+
+static size_t
+scratch_lines(const hb_node *n, int jobs)
+{
+	return line_bytes(n) * (size_t)jobs;
+}
+
 /* Runs fn over the planes (one a sample and channel) of input 0, in parallel. */
 typedef struct planes {
 	hb_conv_params p;		/* of three dimensions */
@@ -24,15 +38,19 @@ typedef struct planes {
 	void *y;
 	int64_t *indices;
 	int64_t in, out;		/* elements of a plane */
+	uint8_t *lines;
+	size_t line_bytes;
+	float exponent;			/* of LpPool */
 } planes;
 
 static void
-run_planes(const hb_call *c, void (*fn)(void *arg, int64_t begin, int64_t end, int worker))
+run_planes(const hb_call *c, float exponent, void (*fn)(void *arg, int64_t begin, int64_t end, int worker))
 {
 	const hb_val *x = c->in[0], *y = c->out[0], *i = c->n->nout > 1 ? c->out[1] : NULL;
 	planes q = {
 		.p = hb_conv_three(c->n->aux), .isa = c->cx->isa, .dtype = x->dtype, .x = x->data, .y = y->data,
-		.indices = i ? i->data : NULL,
+		.indices = i ? i->data : NULL, .lines = c->scratch, .line_bytes = line_bytes(c->n),
+		.exponent = exponent,
 		.in = hb_shape_span(&x->shape, 2, x->shape.rank), .out = hb_shape_span(&y->shape, 2, y->shape.rank),
 	};
 	int64_t n = x->shape.dim[0] * x->shape.dim[1];
@@ -40,35 +58,42 @@ run_planes(const hb_call *c, void (*fn)(void *arg, int64_t begin, int64_t end, i
 		hb_parallel(c->cx, n, HB_MAX(1, 4096 / q.out), fn, &q);
 }
 
-/* body(result, cell) for each result of the plane y and each cell of its window in the plane x;
- * of one result in the order of the window. */
-#define EACH_CELL(p, y, x, type, body)                                                                            \
-	for (int64_t od = 0; od < (p)->out[0]; od++)                                                              \
-		for (int64_t oh = 0; oh < (p)->out[1]; oh++)                                                      \
-			for (int64_t kd = 0; kd < (p)->kernel[0]; kd++)                                           \
-				for (int64_t kh = 0; kh < (p)->kernel[1]; kh++) {                                 \
-					int64_t id = od * (p)->strides[0] + kd * (p)->dilations[0] - (p)->begin[0]; \
-					int64_t ih = oh * (p)->strides[1] + kh * (p)->dilations[1] - (p)->begin[1]; \
-					if (id < 0 || id >= (p)->in[0] || ih < 0 || ih >= (p)->in[1])             \
-						continue;                                                         \
-					type *restrict to = (y) + (od * (p)->out[1] + oh) * (p)->out[2];          \
-					const type *restrict from = (x) + (id * (p)->in[1] + ih) * (p)->in[2];    \
-					for (int64_t kw = 0; kw < (p)->kernel[2]; kw++) {                         \
-						int64_t lo, hi, s = (p)->strides[2];                              \
-						int64_t at = kw * (p)->dilations[2] - (p)->begin[2];              \
-						covered((p), 2, kw, &lo, &hi);                                    \
-						if (s == 1) {                                                     \
-							for (int64_t o = lo; o < hi; o++)                         \
-								body(to[o], from[o + at]);                        \
-						} else if (s == 2) {                                              \
-							for (int64_t o = lo; o < hi; o++)                         \
-								body(to[o], from[2 * o + at]);                    \
-						} else {                                                          \
-							for (int64_t o = lo; o < hi; o++)                         \
-								body(to[o], from[s * o + at]);                    \
-						}                                                                 \
-					}                                                                         \
-				}
+/* One plane y of x: `down` joins a cell of the window's rows to the line, `along` a cell of the line to a result;
+ * line has room for in[2] elements. */
+#define POOL_PLANE(p, y, x, line, type, start, down, along)                                              \
+	for (int64_t od = 0; od < (p)->out[0]; od++)                                                     \
+		for (int64_t oh = 0; oh < (p)->out[1]; oh++) {                                           \
+			type *restrict to = (y) + (od * (p)->out[1] + oh) * (p)->out[2];                 \
+			for (int64_t w = 0; w < (p)->in[2]; w++)                                         \
+				(line)[w] = (start);                                                     \
+			for (int64_t k = 0; k < (p)->kernel[0] * (p)->kernel[1]; k++) {                  \
+				int64_t kd = k / (p)->kernel[1], kh = k % (p)->kernel[1];                \
+				int64_t id = od * (p)->strides[0] + kd * (p)->dilations[0] - (p)->begin[0]; \
+				int64_t ih = oh * (p)->strides[1] + kh * (p)->dilations[1] - (p)->begin[1]; \
+				if (id < 0 || id >= (p)->in[0] || ih < 0 || ih >= (p)->in[1])            \
+					continue;                                                        \
+				const type *restrict from = (x) + (id * (p)->in[1] + ih) * (p)->in[2];   \
+				for (int64_t w = 0; w < (p)->in[2]; w++)                                 \
+					down((line)[w], from[w]);                                        \
+			}                                                                                \
+			for (int64_t o = 0; o < (p)->out[2]; o++)                                        \
+				to[o] = (start);                                                         \
+			for (int64_t kw = 0; kw < (p)->kernel[2]; kw++) {                                \
+				int64_t lo, hi, s = (p)->strides[2];                                     \
+				int64_t at = kw * (p)->dilations[2] - (p)->begin[2];                     \
+				covered((p), 2, kw, &lo, &hi);                                           \
+				if (s == 1) {                                                            \
+					for (int64_t o = lo; o < hi; o++)                                \
+						along(to[o], (line)[o + at]);                            \
+				} else if (s == 2) {                                                     \
+					for (int64_t o = lo; o < hi; o++)                                \
+						along(to[o], (line)[2 * o + at]);                        \
+				} else {                                                                 \
+					for (int64_t o = lo; o < hi; o++)                                \
+						along(to[o], (line)[s * o + at]);                        \
+				}                                                                        \
+			}                                                                                \
+		}
 
 /* ---- MaxPool ---- */
 
@@ -107,15 +132,14 @@ shape_pool(hb_graph *g, hb_node *n)
 #define TAKE_MAX(y, x) ((y) = (x) > (y) || (x) != (x) ? (x) : (y))
 #define TAKE_MAX_INT(y, x) ((y) = (x) > (y) ? (x) : (y))
 
-#define MAX_PLANE(type, take, least)                                                 \
-	HB_INLINE void max_plane_##type(const hb_conv_params *p, type *restrict y, const type *restrict x) \
-	{                                                                            \
-		int64_t n = p->out[0] * p->out[1] * p->out[2];                       \
-		for (int64_t i = 0; i < n; i++)                                      \
-			y[i] = least;                                                \
-		EACH_CELL(p, y, x, type, take)                                       \
-	}                                                                            \
-	HB_KERNEL(max_##type, max_plane_##type, (const hb_conv_params *p, type *restrict y, const type *restrict x), (p, y, x))
+#define MAX_PLANE(type, take, least)                                                                            \
+	HB_INLINE void max_plane_##type(const hb_conv_params *p, type *restrict y, const type *restrict x,      \
+					type *restrict line)                                                    \
+	{                                                                                                       \
+		POOL_PLANE(p, y, x, line, type, least, take, take)                                              \
+	}                                                                                                       \
+	HB_KERNEL(max_##type, max_plane_##type,                                                                 \
+		  (const hb_conv_params *p, type *restrict y, const type *restrict x, type *restrict line), (p, y, x, line))
 
 MAX_PLANE(float, TAKE_MAX, -INFINITY)
 MAX_PLANE(int8_t, TAKE_MAX_INT, INT8_MIN)
@@ -161,14 +185,14 @@ max_planes(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const planes *q = arg;
 	const hb_conv_params *p = &q->p;
-	(void)worker;
+	void *line = q->lines + (size_t)worker * q->line_bytes;
 	for (int64_t c = begin; c < end; c++) {
 		if (q->dtype == HB_F32)
-			max_float[q->isa](p, (float *)q->y + c * q->out, (const float *)q->x + c * q->in);
+			max_float[q->isa](p, (float *)q->y + c * q->out, (const float *)q->x + c * q->in, line);
 		else if (q->dtype == HB_I8)
-			max_int8_t[q->isa](p, (int8_t *)q->y + c * q->out, (const int8_t *)q->x + c * q->in);
+			max_int8_t[q->isa](p, (int8_t *)q->y + c * q->out, (const int8_t *)q->x + c * q->in, line);
 		else
-			max_uint8_t[q->isa](p, (uint8_t *)q->y + c * q->out, (const uint8_t *)q->x + c * q->in);
+			max_uint8_t[q->isa](p, (uint8_t *)q->y + c * q->out, (const uint8_t *)q->x + c * q->in, line);
 		const uint8_t *x = (const uint8_t *)q->x + (size_t)(c * q->in) * hb_dtype_size(q->dtype);
 		for (int64_t i = 0; q->indices && i < q->out; i++) {
 			int64_t o[3] = { i / (p->out[1] * p->out[2]), i / p->out[2] % p->out[1], i % p->out[2] };
@@ -183,13 +207,13 @@ max_planes(void *arg, int64_t begin, int64_t end, int worker)
 static void
 run_max(const hb_call *c)
 {
-	run_planes(c, max_planes);
+	run_planes(c, 0, max_planes);
 }
 
 const hb_op hb_op_max_pool = {
 	.name = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 2,
 	.attrs = max_rows, .types = HB_BIT(HB_F32) | HB_BIT(HB_I8) | HB_BIT(HB_U8),
-	.shape = shape_pool, .run = run_max, .role = HB_ROLE_PASS, .convert = hb_to_fx_max_pool,
+	.shape = shape_pool, .scratch = scratch_lines, .run = run_max, .role = HB_ROLE_PASS, .convert = hb_to_fx_max_pool,
 };
 
 /* ---- AveragePool ---- */
@@ -208,15 +232,13 @@ static const hb_attr_row average_rows[] = {
 #define TAKE_SUM(y, x) ((y) += (x))
 
 HB_INLINE void
-sum_plane(const hb_conv_params *p, float *restrict y, const float *restrict x)
+sum_plane(const hb_conv_params *p, float *restrict y, const float *restrict x, float *restrict line)
 {
-	int64_t n = p->out[0] * p->out[1] * p->out[2];
-	for (int64_t i = 0; i < n; i++)
-		y[i] = 0;
-	EACH_CELL(p, y, x, float, TAKE_SUM)
+	POOL_PLANE(p, y, x, line, float, 0, TAKE_SUM, TAKE_SUM)
 }
 
-HB_KERNEL(sum_of, sum_plane, (const hb_conv_params *p, float *restrict y, const float *restrict x), (p, y, x))
+HB_KERNEL(sum_of, sum_plane, (const hb_conv_params *p, float *restrict y, const float *restrict x, float *restrict line),
+	  (p, y, x, line))
 
 /* Cells of window o that count along dimension i: those in the input; with count_include_pad all, those too
  * that ceil_mode adds beyond the padding, as ONNX and ONNX Runtime have it. */
@@ -236,10 +258,10 @@ average_planes(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const planes *q = arg;
 	const hb_conv_params *p = &q->p;
-	(void)worker;
+	float *line = (float *)(void *)(q->lines + (size_t)worker * q->line_bytes);
 	for (int64_t c = begin; c < end; c++) {
 		float *y = (float *)q->y + c * q->out;
-		sum_of[q->isa](p, y, (const float *)q->x + c * q->in);
+		sum_of[q->isa](p, y, (const float *)q->x + c * q->in, line);
 		for (int64_t od = 0; od < p->out[0]; od++)
 			for (int64_t oh = 0; oh < p->out[1]; oh++) {
 				int64_t rows = cells(p, 0, od) * cells(p, 1, oh);
@@ -252,13 +274,13 @@ average_planes(void *arg, int64_t begin, int64_t end, int worker)
 static void
 run_average(const hb_call *c)
 {
-	run_planes(c, average_planes);
+	run_planes(c, 0, average_planes);
 }
 
 const hb_op hb_op_average_pool = {
 	.name = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = average_rows, .types = HB_BIT(HB_F32),
-	.shape = shape_pool, .run = run_average, .role = HB_ROLE_OWN, .convert = hb_to_fx_average_pool,
+	.shape = shape_pool, .scratch = scratch_lines, .run = run_average, .role = HB_ROLE_OWN, .convert = hb_to_fx_average_pool,
 };
 
 /* ---- LpPool: (sum |x|^p)^(1/p) ---- */
@@ -276,7 +298,7 @@ static const hb_attr_row lp_rows[] = {
 };
 
 static float
-exponent(const hb_node *n)
+exponent_of(const hb_node *n)
 {
 	return n->version < 2 ? hb_attr_f(n, "p", 2) : (float)hb_attr_i(n, "p", 2);
 }
@@ -284,7 +306,7 @@ exponent(const hb_node *n)
 static hb_status
 check_exponent(hb_graph *g, hb_node *n)
 {
-	float e = exponent(n);
+	float e = exponent_of(n);
 	return e > 0 ? HB_OK : HB_BAD(g, n, "p is %g; it must be above 0", (double)e);
 }
 
@@ -309,32 +331,30 @@ shape_lp(hb_graph *g, hb_node *n)
 }
 
 static void
-lp_plane(const hb_conv_params *p, float e, float *restrict y, const float *restrict x)
+lp_planes(void *arg, int64_t begin, int64_t end, int worker)
 {
-	int64_t n = p->out[0] * p->out[1] * p->out[2];
-	for (int64_t i = 0; i < n; i++)
-		y[i] = 0;
+	const planes *q = arg;
+	const hb_conv_params *p = &q->p;
+	float *line = (float *)(void *)(q->lines + (size_t)worker * q->line_bytes), e = q->exponent;
 #define TAKE_POWER(y_, x_) ((y_) += power((x_), e))
-	EACH_CELL(p, y, x, float, TAKE_POWER)
-	for (int64_t i = 0; i < n; i++)
-		y[i] = root(y[i], e);
+	for (int64_t c = begin; c < end; c++) {
+		float *y = (float *)q->y + c * q->out;
+		const float *x = (const float *)q->x + c * q->in;
+		POOL_PLANE(p, y, x, line, float, 0, TAKE_POWER, TAKE_SUM)
+		for (int64_t i = 0; i < q->out; i++)
+			y[i] = root(y[i], e);
+	}
 }
 
 static void
 run_lp(const hb_call *c)
 {
-	const hb_val *x = c->in[0], *y = c->out[0];
-	hb_conv_params p = hb_conv_three(c->n->aux);
-	int64_t n = x->shape.dim[0] * x->shape.dim[1];
-	int64_t in = p.in[0] * p.in[1] * p.in[2], out = p.out[0] * p.out[1] * p.out[2];
-	float e = exponent(c->n);
-	for (int64_t i = 0; i < n; i++)
-		lp_plane(&p, e, (float *)y->data + i * out, (const float *)x->data + i * in);
+	run_planes(c, exponent_of(c->n), lp_planes);
 }
 
 const hb_op hb_op_lp_pool = {
 	.name = "LpPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	.attrs = lp_rows, .types = HB_BIT(HB_F32), .shape = shape_lp, .run = run_lp,
+	.attrs = lp_rows, .types = HB_BIT(HB_F32), .shape = shape_lp, .scratch = scratch_lines, .run = run_lp,
 };
 
 /* ---- over whole planes ---- */
@@ -444,7 +464,7 @@ run_global_max(const hb_call *c)
 static void
 run_global_lp(const hb_call *c)
 {
-	run_global(c, GLOBAL_LP, exponent(c->n));
+	run_global(c, GLOBAL_LP, exponent_of(c->n));
 }
 
 const hb_op hb_op_global_average_pool = {
