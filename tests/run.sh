@@ -28,6 +28,19 @@ if [ -z "$ACCEPT" ]; then
 			grep -v '\[       OK \]\|\[ RUN' "$WORK/log" | tail -n 30
 		fi
 	done
+	# What the fuzzers start from and have found, replayed.
+	for t in "$BUILD"/tests/fuzz/fuzz_*; do
+		case $t in *.d | *.o | *.dSYM) continue ;; esac
+		[ -f "$t" ] && [ -x "$t" ] || continue
+		name=$(basename "$t")
+		if (cd "$TOP" && timeout 120 "$t" "tests/fuzz/corpus_${name#fuzz_}") > "$WORK/log" 2>&1; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+			echo "FAILED $name"
+			tail -n 30 "$WORK/log"
+		fi
+	done
 fi
 
 for t in "$TOP"/tests/cli/*.sh; do
