@@ -620,7 +620,7 @@ read_inputs(struct import *im, struct scope *s, const uint8_t *p, size_t n, bool
 			return st;
 		worst = worst == HB_OK ? st : worst;	/* one run names every input that needs something */
 	}
-	if (top && worst == HB_OK && im->opt) {
+	if (top && im->opt) {
 		for (size_t i = 0; i < im->opt->nshapes; i++) {
 			const char *name = im->opt->shapes[i].name;
 			const hb_tensor *t = name ? hb_map_get(s->names, name) : NULL;
