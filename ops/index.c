@@ -7,6 +7,8 @@
 
 #include "lib/base/fmath.h"
 
+#include <stdlib.h>
+
 #define I32_64 (HB_BIT(HB_I32) | HB_BIT(HB_I64))
 
 static int64_t
@@ -994,4 +996,136 @@ const hb_op hb_op_reverse_sequence = {
 	.name = "ReverseSequence", .since = 10, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = reverse_rows, .in_types = { 0, HB_BIT(HB_I64) },
 	.shape = shape_reverse_sequence, .run = run_reverse_sequence,
+};
+
+/* ---- Unique: found when shapes are inferred, as its extent depends on it ---- */
+
+struct unique {
+	hb_split3 at;			/* slices along the axis; of all elements without one */
+	int64_t count;			/* of what is unique */
+	int64_t *first;			/* its first slice, of each of count */
+	int64_t *times;			/* how often it occurs */
+	int64_t *which;			/* of each slice */
+};
+
+struct slice_ref {
+	const hb_val *x;
+	const hb_split3 *at;
+	int64_t index;
+};
+
+/* Slices compare by their elements in order. */
+static int
+by_content(const struct slice_ref *a, const struct slice_ref *b)
+{
+	const hb_split3 *s = a->at;
+
+	for (int64_t i = 0; i < s->outer * s->inner; i++) {
+		int64_t row = i / s->inner * s->axis * s->inner + i % s->inner;
+		int64_t p = key_of(a->x, row + a->index * s->inner, true), q = key_of(b->x, row + b->index * s->inner, true);
+		if (p != q)
+			return p < q ? -1 : 1;
+	}
+	return 0;
+}
+
+static int
+by_content_then_place(const void *a, const void *b)
+{
+	const struct slice_ref *p = a, *q = b;
+	int order = by_content(p, q);
+
+	return order ? order : p->index < q->index ? -1 : 1;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct slice_ref *p = a, *q = b;
+
+	return p->index < q->index ? -1 : p->index > q->index;
+}
+
+static hb_status
+find_unique(hb_graph *g, hb_node *n, const hb_val *x, bool sorted, struct unique *u)
+{
+	int64_t slices = u->at.axis;
+	struct slice_ref *all = HB_NEW_N(g->arena, struct slice_ref, slices + 1);
+	struct slice_ref *heads = HB_NEW_N(g->arena, struct slice_ref, slices + 1);
+	int64_t *group = HB_NEW_N(g->arena, int64_t, slices + 1), *place = HB_NEW_N(g->arena, int64_t, slices + 1);
+
+	u->first = HB_NEW_N(g->arena, int64_t, slices + 1);
+	u->times = HB_NEW_N(g->arena, int64_t, slices + 1);
+	u->which = HB_NEW_N(g->arena, int64_t, slices + 1);
+	if (!all || !heads || !group || !place || !u->first || !u->times || !u->which)
+		return hb_nomem(g->cx, n->name);
+	for (int64_t i = 0; i < slices; i++)
+		all[i] = (struct slice_ref){ x, &u->at, i };
+	qsort(all, (size_t)slices, sizeof(*all), by_content_then_place);
+	for (int64_t i = 0; i < slices; i++) {
+		if (!i || by_content(&all[i - 1], &all[i]))
+			heads[u->count++] = all[i];
+		group[all[i].index] = heads[u->count - 1].index;
+	}
+	if (!sorted)
+		qsort(heads, (size_t)u->count, sizeof(*heads), by_place);
+	for (int64_t i = 0; i < u->count; i++) {
+		u->first[i] = heads[i].index;
+		place[heads[i].index] = i;
+	}
+	for (int64_t i = 0; i < slices; i++) {
+		u->which[i] = place[group[i]];
+		u->times[u->which[i]]++;
+	}
+	return HB_OK;
+}
+
+static hb_status
+shape_unique(hb_graph *g, hb_node *n)
+{
+	hb_shape s = n->in[0]->shape;
+	struct unique *u = HB_AUX(g, n, struct unique);
+	hb_val x;
+	int axis = 0;
+
+	if (!u)
+		return hb_nomem(g->cx, n->name);
+	if (hb_attr_find(n, "axis")) {
+		HB_TRY(hb_axis(g, n, "axis", hb_attr_i(n, "axis", 0), s.rank, &axis));
+		u->at = hb_split_at(&s, axis);
+	} else {
+		u->at = (hb_split3){ 1, hb_shape_elems(&s), 1 };
+		s.rank = 1;
+	}
+	HB_TRY(const_val(g, n, 0, &x));
+	HB_TRY(find_unique(g, n, &x, hb_attr_i(n, "sorted", 1) != 0, u));
+	s.dim[axis] = u->count;
+	hb_shape count = { 1, { u->count } }, slices = { 1, { u->at.axis } };
+	HB_TRY(hb_set_out(g, n, 0, n->in[0]->dtype, &s));
+	HB_TRY(hb_set_out(g, n, 1, HB_I64, &count));
+	HB_TRY(hb_set_out(g, n, 2, HB_I64, &slices));
+	return hb_set_out(g, n, 3, HB_I64, &count);
+}
+
+static void
+run_unique(const hb_call *c)
+{
+	const struct unique *u = c->n->aux;
+	const int64_t *lists[] = { NULL, u->first, u->which, u->times };
+
+	for (int64_t o = 0; c->out[0] && hb_val_elems(c->out[0]) && o < u->at.outer; o++)
+		for (int64_t i = 0; i < u->count; i++)
+			combine(SET, c->out[0], (o * u->count + i) * u->at.inner, c->in[0],
+				(o * u->at.axis + u->first[i]) * u->at.inner, u->at.inner);
+	for (int k = 1; k < c->n->nout; k++)
+		if (c->out[k] && hb_val_elems(c->out[k]))
+			memcpy(c->out[k]->data, lists[k], sizeof(int64_t) * (size_t)hb_val_elems(c->out[k]));
+}
+
+static const hb_attr_row unique_rows[] = {
+	{ "axis", HB_ATTR_INT, false, 0, 0 }, { "sorted", HB_ATTR_INT, false, 0, 0 }, { 0 } };
+
+const hb_op hb_op_unique = {
+	.name = "Unique", .since = 11, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 4,
+	.attrs = unique_rows, .shape = shape_unique, .run = run_unique,
 };

@@ -585,3 +585,73 @@ const hb_op hb_op_arg_min = {
 	.attrs = arg_rows, .types = HB_NUMBERS, .shape = shape_arg, .run = run_arg_min, .role = HB_ROLE_INDEX,
 	.convert = hb_to_fx_arg_min,
 };
+
+/* ---- Det: by elimination with row exchange, in double ---- */
+
+static hb_status
+shape_det(hb_graph *g, hb_node *n)
+{
+	hb_shape s = n->in[0]->shape;
+
+	if (s.rank < 2 || s.dim[s.rank - 1] != s.dim[s.rank - 2])
+		return HB_BAD(g, n, "input must have rank 2 or more and square matrices");
+	s.rank -= 2;
+	return hb_set_out(g, n, 0, HB_F32, &s);
+}
+
+static size_t
+scratch_det(const hb_node *n, int jobs)
+{
+	const hb_shape *s = &n->in[0]->shape;
+	int64_t m = s->dim[s->rank - 1];
+
+	(void)jobs;
+	return (size_t)(m * m) * sizeof(double);
+}
+
+static double
+determinant(double *a, int64_t m)
+{
+	double det = 1;
+
+	for (int64_t k = 0; k < m; k++) {
+		int64_t p = k;
+		for (int64_t r = k + 1; r < m; r++)
+			if (fabs(a[r * m + k]) > fabs(a[p * m + k]))
+				p = r;
+		double pivot = a[p * m + k];
+		det *= p == k ? pivot : -pivot;
+		if (pivot == 0)
+			return 0;
+		for (int64_t j = k; j < m; j++) {
+			double t = a[p * m + j];
+			a[p * m + j] = a[k * m + j];
+			a[k * m + j] = t;
+		}
+		for (int64_t r = k + 1; r < m; r++) {
+			double f = a[r * m + k] / pivot;
+			for (int64_t j = k; j < m; j++)
+				a[r * m + j] -= f * a[k * m + j];
+		}
+	}
+	return det;
+}
+
+static void
+run_det(const hb_call *c)
+{
+	const hb_val *x = c->in[0];
+	int64_t m = x->shape.dim[x->shape.rank - 1];
+	double *a = c->scratch;
+
+	for (int64_t i = 0, n = hb_val_elems(c->out[0]); i < n; i++) {
+		for (int64_t k = 0; k < m * m; k++)
+			a[k] = (double)((const float *)x->data)[i * m * m + k];
+		((float *)c->out[0]->data)[i] = (float)determinant(a, m);
+	}
+}
+
+const hb_op hb_op_det = {
+	.name = "Det", .since = 11, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
+	.types = HB_BIT(HB_F32), .shape = shape_det, .scratch = scratch_det, .run = run_det,
+};
