@@ -417,10 +417,15 @@ kl_of(const hb_observer *o, double absmax)
 	double w = bin_width(o), coarse = absmax / KL_BINS;
 	int best = KL_BINS;
 
-	if (o->dtype != HB_I8)
+	if (o->dtype != HB_I8 || coarse < w)	/* the latter: below what bins resolve */
 		return absmax;
-	for (int i = 0; i < HB_MAG_BINS; i++)
-		h[(int)HB_MIN((i + 0.5) * w / coarse, KL_BINS - 1)] += (double)o->bins[i];
+	/* a bin's values lie evenly in it; what of it lies in each coarse bin */
+	for (int i = 0; i < HB_MAG_BINS; i++) {
+		double lo = i * w / coarse, hi = (i + 1) * w / coarse;
+
+		for (int k = (int)lo; o->bins[i] && k < hi; k++)
+			h[HB_MIN(k, KL_BINS - 1)] += (double)o->bins[i] * (HB_MIN(hi, k + 1) - HB_MAX(lo, k)) / (hi - lo);
+	}
 	for (int i = 0; i < KL_BINS; i++) {
 		mass[i + 1] = mass[i] + h[i];
 		plogp[i + 1] = plogp[i] + (h[i] > 0 ? h[i] * log(h[i]) : 0);
