@@ -13,6 +13,9 @@ typedef struct filter {
 	int64_t (*first)(const struct filter *f, int64_t c);	/* where channel c's first run begins */
 	int64_t per_group;		/* of ConvTranspose */
 	double gain;			/* Gemm's alpha */
+	int64_t (*input)(const struct filter *f, int64_t c, int64_t o, int64_t i);	/* the input channel that a weight reads */
+	int64_t taps, group_in, group_out;	/* of Conv: of the window; channels of a group */
+	const double *means;		/* of each input channel, or NULL */
 } filter;
 
 typedef struct result {
@@ -39,6 +42,19 @@ static double
 weight_at(const filter *f, int64_t first, int64_t o, int64_t i)
 {
 	return f->w[first + o * f->step + i] * f->gain;
+}
+
+/* What rounding channel c's weights takes off its mean output: expected from the inputs' means (SEMANTICS 7). */
+static double
+lost_bias(const filter *f, int64_t c, float s, const result *r)
+{
+	int64_t first = f->first(f, c);
+	double lost = 0;
+
+	for (int64_t o = 0; o < f->outer; o++)
+		for (int64_t i = 0; i < f->inner; i++)
+			lost += (weight_at(f, first, o, i) - r->q[first + o * f->step + i] * (double)s) * f->means[f->input(f, c, o, i)];
+	return lost;
 }
 
 /* The largest magnitude that channel c's accumulator can reach with weight scale s. */
@@ -86,6 +102,8 @@ quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double 
 	for (int64_t o = 0; o < f->outer; o++)
 		for (int64_t i = 0; i < f->inner; i++)
 			r->q[first + o * f->step + i] = (int8_t)hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, d->round);
+	if (f->means)
+		bias += lost_bias(f, c, s, r);
 	if (d->out_scale > 0 && !hb_mult_of(acc / d->out_scale, &m))
 		return HB_FX_REFUSE(cv, n, "channel %lld: the accumulator's scale %g over the output's %g is outside 2^-40..2^24", (long long)c,
 				    acc, d->out_scale);
@@ -181,6 +199,16 @@ typedef struct layer {
 	int channel_axis;		/* of the output */
 } layer;
 
+/* Means of the input's channels, which are along `dim`, for a layer that has a bias to correct. */
+static const double *
+means_of(const hb_node *n, int dim)
+{
+	const hb_tensor *x = n->in[0];
+	bool matmul = !strcmp(n->op_type, "MatMul");
+
+	return x->means && x->means_dim == dim && (!matmul || group_bias(n)) ? x->means : NULL;
+}
+
 static hb_status
 layer_begin(hb_convert *cv, hb_node *n, int64_t channels, int channel_axis, layer *l)
 {
@@ -270,6 +298,13 @@ first_row(const filter *f, int64_t c)
 	return c * f->inner;
 }
 
+static int64_t
+input_of_conv(const filter *f, int64_t c, int64_t o, int64_t i)
+{
+	(void)o;
+	return c / f->group_out * f->group_in + i / f->taps;
+}
+
 hb_status
 hb_to_fx_conv(hb_convert *cv, hb_node *n)
 {
@@ -283,7 +318,11 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	HB_TRY(layer_begin(cv, n, ws->dim[0], 1, &l));
 	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
 
-	filter f = { .channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1 };
+	filter f = {
+		.channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1,
+		.input = input_of_conv, .taps = hb_shape_span(ws, 2, ws->rank), .group_in = ws->dim[1],
+		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1),
+	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
@@ -304,6 +343,13 @@ first_transposed(const filter *f, int64_t c)
 	return group * f->outer * f->step + c % f->per_group * f->inner;
 }
 
+static int64_t
+input_of_transposed(const filter *f, int64_t c, int64_t o, int64_t i)
+{
+	(void)i;
+	return c / f->per_group * f->outer + o;
+}
+
 hb_status
 hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 {
@@ -322,6 +368,7 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
 		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
+		.input = input_of_transposed, .means = means_of(n, 1),
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -345,12 +392,22 @@ first_column(const filter *f, int64_t c)
 }
 
 /* X [.., K] by weights: [O, K], or [K, O] where not `by_row`. */
+/* One of outer and inner is 1: the other runs over the depth. */
+static int64_t
+input_of_linear(const filter *f, int64_t c, int64_t o, int64_t i)
+{
+	(void)f;
+	(void)c;
+	return o + i;
+}
+
 static hb_status
 linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t depth)
 {
 	filter f = {
 		.channels = l->channels, .outer = by_row ? 1 : depth, .inner = by_row ? depth : 1, .step = l->channels,
 		.first = by_row ? first_row : first_column, .gain = gain,
+		.input = input_of_linear, .means = means_of(n, n->in[0]->shape.rank - 1),
 	};
 	hb_shape ws = { .rank = 2, .dim = { l->channels, depth } };
 	int8_t *q = l->r.q;

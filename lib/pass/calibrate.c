@@ -9,6 +9,9 @@ typedef struct edge {
 	hb_qconfig cfg;
 	hb_observer *observer;		/* NULL: its scale comes from another edge */
 	bool wide;			/* stays int32 */
+	double *sums;			/* of each channel, where a layer's bias wants the means; else NULL */
+	int channel_dim;
+	int64_t count;			/* values in each sum */
 } edge;
 
 typedef struct calib {
@@ -118,6 +121,85 @@ stays_wide(const calib *c, const hb_node *n, const hb_tensor *t)
 	return false;
 }
 
+/* The channels of a layer's input whose means its bias correction reads: dim 1 of a map, the last of a matrix. */
+static hb_status
+want_means(calib *c, hb_node *n)
+{
+	static const struct {
+		const char *op;
+		bool last;
+	} ops[] = { { "Conv", false }, { "ConvTranspose", false }, { "Gemm", true }, { "MatMul", true } };
+	hb_tensor *x = n->in[0];
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (strcmp(n->op_type, ops[i].op) || !n->in[1]->is_const || x->is_const || x->shape.rank < 2)
+			continue;
+		if (!strcmp(n->op_type, "Gemm") && hb_attr_i(n, "transA", 0))
+			return HB_OK;
+		edge *e = edge_new(c, n, x);
+		int dim = ops[i].last ? x->shape.rank - 1 : 1;
+		if (!e)
+			return hb_nomem(c->g->cx, n->name);
+		if (e->sums && e->channel_dim != dim)
+			return HB_OK;	/* a map that is read as a matrix too: the first reader has it */
+		e->channel_dim = dim;
+		e->sums = e->sums ? e->sums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
+		return e->sums ? HB_OK : hb_nomem(c->g->cx, n->name);
+	}
+	return HB_OK;
+}
+
+typedef struct sum_job {
+	const float *x;
+	double *sums;
+	int64_t outer, channels, inner;
+} sum_job;
+
+static void
+sum_channels(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const sum_job *j = arg;
+	(void)worker;
+	for (int64_t ch = begin; ch < end; ch++) {
+		for (int64_t o = 0; o < j->outer; o++) {
+			const float *p = j->x + (o * j->channels + ch) * j->inner;
+			double s = 0;
+			for (int64_t i = 0; i < j->inner; i++)
+				s += p[i];
+			j->sums[ch] += s;
+		}
+	}
+}
+
+static void
+add_sums(calib *c, edge *e, const hb_val *v)
+{
+	sum_job j = {
+		.x = v->data, .sums = e->sums, .outer = hb_shape_span(&v->shape, 0, e->channel_dim),
+		.channels = v->shape.dim[e->channel_dim], .inner = hb_shape_span(&v->shape, e->channel_dim + 1, v->shape.rank),
+	};
+	hb_parallel(c->g->cx, j.channels, HB_MAX(1, 65536 / HB_MAX(j.outer * j.inner, 1)), sum_channels, &j);
+	e->count += j.outer * j.inner;
+}
+
+static hb_status
+set_means(calib *c)
+{
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		const edge *e = t->user;
+		if (!e || !e->sums || !e->count)
+			continue;
+		int64_t n = t->shape.dim[e->channel_dim];
+		double *m = HB_NEW_N(c->g->arena, double, n);
+		if (!m)
+			return hb_nomem(c->g->cx, t->name);
+		for (int64_t i = 0; i < n; i++)
+			m[i] = isfinite(e->sums[i]) ? e->sums[i] / (double)e->count : 0;
+		t->means = m;
+		t->means_dim = e->channel_dim;
+	}
+	return HB_OK;
+}
+
 /* Which edges are quantized, and which of them have an observer. */
 static hb_status
 mark(calib *c)
@@ -125,6 +207,8 @@ mark(calib *c)
 	for (hb_node *n = c->g->first; n; n = n->next) {
 		if (n->on != HB_ON_BPU)
 			continue;
+		if (c->o->sample && !c->o->no_bias_correction)
+			HB_TRY(want_means(c, n));
 		for (int i = 0; i < n->nin; i++) {
 			hb_tensor *t = n->in[i];
 			if (!t || t->dtype != HB_F32 || (t->producer && t->producer->on == HB_ON_BPU))
@@ -157,6 +241,8 @@ tap(void *arg, hb_tensor *t, const hb_val *v)
 	edge *e = t->user;
 	if (e && e->observer && v->dtype == HB_F32)
 		hb_observer_add(c->g->cx, e->observer, v->data, hb_shape_elems(&v->shape));
+	if (e && e->sums)
+		add_sums(c, e, v);
 }
 
 /* Uniform in [-1, 1), by batch, input and element: splitmix64. */
@@ -298,6 +384,7 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 		return hb_nomem(g->cx, "calibrate");
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
 		t->user = NULL;
+		t->means = NULL;
 		t->q = (hb_q){ .dtype = HB_NONE };
 	}
 	hb_status st = mark(&c);
@@ -306,6 +393,7 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 	if (st == HB_OK) {
 		observe_consts(&c);
 		set_scales(&c);
+		st = set_means(&c);
 		g->uncalibrated = !o->sample;
 	}
 	for (hb_tensor *t = g->tensors; t; t = t->next)

@@ -36,7 +36,8 @@ border_node(hb_convert *cv, const char *op, hb_tensor *from, const char *suffix,
 	bool i16 = from->dtype == HB_I16 || dt == HB_I16;
 	char *name = hb_arena_printf(cv->to->arena, "%s_%s", from->name, suffix);
 	hb_tensor *t = name ? hb_tensor_new(cv->to, name, dt, &from->shape) : NULL;
-	hb_node *n = t ? hb_node_new(cv->to, NULL, t->name, "", op, i16 ? 21 : 13, op[0] == 'Q' ? 3 : 2, 1) : NULL;
+	char *node = t ? hb_arena_printf(cv->to->arena, "%s/%s", t->name, op) : NULL;
+	hb_node *n = node ? hb_node_new(cv->to, NULL, node, "", op, i16 ? 21 : 13, op[0] == 'Q' ? 3 : 2, 1) : NULL;
 	if (!n)
 		return NULL;
 	n->on = HB_ON_CPU;

@@ -40,6 +40,7 @@ typedef struct hb_calib_options {
 	hb_round round;
 	bool divisor_qmax;
 	bool low_precision_output;	/* model outputs of conv and gemm are quantized, not int32 */
+	bool no_bias_correction;	/* biases do not make up for what rounding the weights takes off the mean output */
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
 	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
 	void *arg;

@@ -36,7 +36,8 @@ set_params(qdq *c, hb_node *n, const hb_q *q)
 static hb_node *
 pair_half(qdq *c, const char *op, hb_tensor *in, hb_tensor *out, const hb_q *q)
 {
-	hb_node *n = in && out ? hb_node_new(c->to, NULL, out->name, "", op, q->dtype == HB_I16 ? 21 : 13, 3, 1) : NULL;
+	char *name = in && out ? hb_arena_printf(c->to->arena, "%s/%s", out->name, op) : NULL;
+	hb_node *n = name ? hb_node_new(c->to, NULL, name, "", op, q->dtype == HB_I16 ? 21 : 13, 3, 1) : NULL;
 	if (!n)
 		return NULL;
 	hb_node_set_in(c->to, n, 0, in);
@@ -140,6 +141,25 @@ weights(qdq *c, hb_node *root, hb_tensor **out)
 	return add_const_ints(c, w->name, &w->shape, v, &q, out);
 }
 
+/* The bias of root as the fixed-point graph has it: its integers times the accumulator's scale. */
+static hb_status
+bias(qdq *c, hb_node *root, const char *name, hb_tensor **out)
+{
+	hb_node *f = fixed_of(c, root);
+	*out = NULL;
+	if (!f || f->nin < 3 || !f->in[1] || f->in[1]->q.dtype != HB_I8 || root->in[0]->q.nscales != 1 || hb_attr_f(root, "beta", 1) != 1)
+		return HB_OK;
+	int64_t channels = f->in[2]->shape.dim[0];
+	const int32_t *rec = hb_tensor_data(c->fixed, f->in[2]);
+	hb_shape s = { .rank = 1, .dim = { channels } };
+	*out = rec ? hb_tensor_const(c->to, name, HB_F32, &s, NULL) : NULL;
+	if (!*out)
+		return HB_ERR_NOMEM;
+	for (int64_t k = 0; k < channels; k++)
+		((float *)(uintptr_t)(*out)->data)[k] = (float)(rec[4 * k] * ((double)root->in[0]->q.scale * hb_q_scale(&f->in[1]->q, k)));
+	return HB_OK;
+}
+
 static bool
 is_root_with_weights(const hb_node *n)
 {
@@ -163,6 +183,12 @@ operand(qdq *c, hb_node *n, int i, hb_tensor **out)
 		if (*out)
 			return HB_OK;
 	}
+	bool own = i == 2 && is_root_with_weights(n), behind = n->group && n->group->bias == n && t->is_const && n->on == HB_ON_BPU;
+	if (own || behind) {
+		HB_TRY(bias(c, own ? n : n->group->root, t->name, out));
+		if (*out)
+			return HB_OK;
+	}
 	*out = hb_map_get(c->now, t->name);
 	if (*out)
 		return HB_OK;
@@ -180,6 +206,9 @@ copy_node(qdq *c, hb_node *n)
 		return hb_nomem(c->g->cx, n->name);
 	for (int i = 0; i < n->nin; i++)
 		HB_TRY(operand(c, n, i, &in[i]));
+	hb_tensor *b = NULL;
+	if (is_root_with_weights(n) && strcmp(n->op_type, "MatMul") && !hb_in(n, 2))
+		HB_TRY(bias(c, n, n->name, &b));
 	hb_node *k = hb_node_clone(n, c->to);
 	if (!k)
 		return HB_ERR_NOMEM;
@@ -187,6 +216,10 @@ copy_node(qdq *c, hb_node *n)
 	k->last_source = n->last_source;
 	for (int i = 0; i < n->nin; i++)
 		hb_node_set_in(c->to, k, i, in[i]);
+	if (b && n->nin > 2)
+		hb_node_set_in(c->to, k, 2, b);
+	else if (b && !hb_node_add_in(c->to, k, b))
+		return hb_nomem(c->g->cx, n->name);
 	for (int i = 0; i < n->nout; i++) {
 		hb_tensor *t = n->out[i];
 		if (!t)
