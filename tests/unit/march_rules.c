@@ -1,5 +1,5 @@
 /* Law 6: for every rule of every march a node that just meets it and one that just breaks it, found from
- * the rule's own numbers: two nodes that differ in one parameter, by 1 where numbers allow. */
+ * the rule's own numbers: two nodes that differ in one parameter, by 1 where it is a number. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -536,6 +536,8 @@ static size_t relevant(const char *op, const hb_expr *e, const struct node *star
 			if (few && (tries[i] < 0 || tries[i] >= few))
 				continue;
 			p.k[k] = tries[i];
+			if (k >= X0 && k <= X3 && start->k[k] == start->k[B0 + (k - X0)])
+				p.k[B0 + (k - X0)] = tries[i];
 			m.g = NULL;
 			if (make(op, &p, &m)) {
 				hb_facts_of(m.g, m.n, &f);
@@ -581,6 +583,8 @@ static void search(const char *op, const char *rule, const hb_expr *e, struct tr
 			bool plain = choices(k) == 0;
 			if (plain && step < 4)
 				q.k[k] += step % 2 ? 1 : -1;
+			if (plain && step < 2 && k >= X0 && k <= X3 && p.k[k] == p.k[B0 + (k - X0)])
+				q.k[B0 + (k - X0)] = q.k[k];	/* operands of one shape move together */
 			else
 				mutate(&q, k, &s);
 			int64_t apart = plain ? llabs(q.k[k] - p.k[k]) : 1;
@@ -598,6 +602,9 @@ static void refine(const char *op, const hb_expr *e, struct trial *t)
 		struct node mid = t->a;
 		bool holds;
 		mid.k[t->knob] = t->a.k[t->knob] + (t->b.k[t->knob] - t->a.k[t->knob]) / 2;
+		enum knob pair = B0 + (t->knob - X0);
+		if (t->knob >= X0 && t->knob <= X3 && t->a.k[pair] != t->b.k[pair])
+			mid.k[pair] = mid.k[t->knob];
 		if (!truth(op, e, &mid, &holds))
 			return;
 		*(holds ? &t->a : &t->b) = mid;
