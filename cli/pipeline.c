@@ -77,6 +77,15 @@ graph_form(const hb_graph *g)
 
 /* ---- options that several commands share ---- */
 
+/* Is --march a file of the user's rather than a name? */
+static bool
+march_is_file(const char *s)
+{
+	size_t n = s ? strlen(s) : 0;
+
+	return n && (strchr(s, '/') || (n > 5 && !strcmp(s + n - 5, ".yaml")) || (n > 4 && !strcmp(s + n - 4, ".yml")));
+}
+
 hb_status
 march_get(cli *c, bool required, const hb_march **out)
 {
@@ -86,6 +95,8 @@ march_get(cli *c, bool required, const hb_march **out)
 	*out = NULL;
 	if (!c->a.march && !required)
 		return HB_OK;
+	if (march_is_file(c->a.march))
+		return hb_march_load(c->cx, c->a.march, out);
 	if (c->a.march && (*out = hb_march_find(c->a.march)))
 		return HB_OK;
 	for (size_t i = 0; hb_march_at(i); i++)
@@ -244,9 +255,14 @@ hbm_open(cli *c, const char *path, const hb_march **m, hb_program **out)
 	HB_TRY(hb_file_map(c->cx, path, &f));
 	HB_TRY(hb_hbm_read(c->cx, f->p, f->size, c->arena, &h));
 	*m = hb_march_find(h.march);
+	if (!*m && march_is_file(c->a.march)) {
+		HB_TRY(hb_march_load(c->cx, c->a.march, m));
+		if (strcmp((*m)->name, h.march))
+			*m = NULL;
+	}
 	if (!*m)
-		return hb_error(c->cx, HB_ERR_INPUT, NULL, "march", "is for march '%s', which this hbcc does not know",
-				h.march);
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "march",
+				"is for march '%s', which this hbcc does not know: give its file with --march", h.march);
 	*out = NULL;
 	for (size_t i = 0; i < h.n; i++)
 		if (!c->a.name || !strcmp(h.programs[i]->name, c->a.name))

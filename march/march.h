@@ -90,6 +90,9 @@ const char *hb_march_figure_source(const hb_march *m, const char *field);	/* "as
 /* Every rule of m parses and every operator that rules speak of has a row; else HB_ERR_INPUT, reported. */
 hb_status hb_march_validate(hb_ctx *cx, const hb_march *m);
 
+/* A user's own march from a YAML file; lives as long as cx. HB_ERR_INPUT naming the line where it is not one. */
+hb_status hb_march_load(hb_ctx *cx, const char *path, const hb_march **out);
+
 /* Limits of the model as a whole, as findings in g's arena: rules of operator "model". NULL: none is broken. */
 hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out);
 
