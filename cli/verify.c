@@ -157,6 +157,43 @@ name_of(verify *v, const row *r)
 	return r->t->out_index ? hb_arena_printf(v->c->arena, "%s:%d", n->name, r->t->out_index) : n->name;
 }
 
+/* The least cosine of what node n reads, as far as it is known. */
+static double
+cosine_in(const verify *v, const hb_node *n, const row *but, double least)
+{
+	for (int i = 0; n && i < n->nin; i++) {
+		const row *r = n->in[i] ? hb_map_get(v->rows, n->in[i]->name) : NULL;
+
+		if (r && r != but && r->measure.n)
+			least = fmin(least, hb_measure_cosine(&r->measure));
+	}
+	return least;
+}
+
+/* The node at which the cosine falls most below what it reads; *from: the cosine of that. NULL: none falls. */
+static const row *
+worst_loss(const verify *v, double *from)
+{
+	const row *worst = NULL;
+	double most = 0;
+
+	*from = 1;
+	for (const row *r = v->first; r; r = r->next) {
+		const hb_group *g = r->t->producer->group;
+		double before = cosine_in(v, g ? g->root : r->t->producer, r, 1);
+
+		if (!r->measure.n)
+			continue;
+		before = cosine_in(v, g ? g->add : NULL, r, before);
+		if (before - hb_measure_cosine(&r->measure) <= most)
+			continue;
+		most = before - hb_measure_cosine(&r->measure);
+		*from = before;
+		worst = r;
+	}
+	return worst;
+}
+
 static const char *
 in_type(verify *v, const row *r)
 {
@@ -214,6 +251,11 @@ out_text(verify *v, bool uncalibrated)
 	table_text(t, stdout);
 	putchar('\n');
 	table_text(o, stdout);
+	double from;
+	const row *lost = worst_loss(v, &from);
+	if (lost)
+		printf("\nMost is lost at %s '%s': cosine %.6f to %.6f\n", clean(v->c, node_of(lost)->op_type),
+		       clean(v->c, name_of(v, lost)), from, hb_measure_cosine(&lost->measure));
 	printf("\n%lld samples%s\n", (long long)v->samples, uncalibrated ? "; uncalibrated" : "");
 	return HB_OK;
 }
@@ -260,6 +302,12 @@ out_json(verify *v, bool ok, bool uncalibrated)
 		json_array_append_new(outs, o);
 	}
 	json_object_set_new(j, "outputs", outs);
+	double from;
+	const row *lost = worst_loss(v, &from);
+	if (lost)
+		json_object_set_new(j, "most lost at",
+				    json_pack("{s:s, s:f, s:f}", "node", clean(c, name_of(v, lost)), "from", from, "to",
+					      hb_measure_cosine(&lost->measure)));
 	return json_out(c, j, NULL);
 }
 
@@ -442,23 +490,19 @@ static hb_status
 gate(verify *v, const char *path)
 {
 	hb_status st = HB_OK;
+	double from;
+	const row *lost = worst_loss(v, &from);
 
 	v->c->cx->file = path;
 	for (size_t i = 0; v->c->set[O_min_cosine] && i < v->g->noutputs; i++) {
 		double cosine = hb_measure_cosine(&v->outputs[i]);
-		const row *worst = NULL;
 
 		if (!v->outputs[i].n || cosine >= v->c->a.min_cosine)
 			continue;
-		for (const row *r = v->first; r; r = r->next)
-			if (r->measure.n &&
-			    (!worst || hb_measure_cosine(&r->measure) < hb_measure_cosine(&worst->measure)))
-				worst = r;
-		st = hb_error(
-			v->c->cx, HB_ERR_NO, NULL, "min-cosine",
-			"output '%s' has cosine %.6f; at least %g is asked for; the least of all nodes is %.6f at '%s'",
-			v->g->outputs[i]->name, cosine, v->c->a.min_cosine,
-			worst ? hb_measure_cosine(&worst->measure) : cosine, worst ? name_of(v, worst) : "--");
+		st = hb_error(v->c->cx, HB_ERR_NO, NULL, "min-cosine",
+			      "output '%s' has cosine %.6f; at least %g is asked for; most is lost at %s '%s': %.6f to %.6f",
+			      v->g->outputs[i]->name, cosine, v->c->a.min_cosine, lost ? node_of(lost)->op_type : "node",
+			      lost ? name_of(v, lost) : "--", from, lost ? hb_measure_cosine(&lost->measure) : cosine);
 	}
 	return st;
 }
