@@ -215,6 +215,9 @@ hb_status model_convert(cli *c, hb_graph *g, const hb_march *m, hb_graph **fixed
 hb_status model_schedule(cli *c, hb_graph *fixed, const hb_march *m, hb_program **out);
 /* All of it. */
 hb_status model_compile(cli *c, const char *path, const hb_march *m, hb_program **out);
+/* --min-cosine: holds the fixed-point graph against the float one over --calib's samples; HB_ERR_NO where an output
+ * is below. */
+hb_status verify_fixed(cli *c, hb_graph *g, hb_graph *fixed);
 /* Reads an .hbm; the one program in it or the one that --name names. */
 hb_status hbm_open(cli *c, const char *path, const hb_march **m, hb_program **out);
 

@@ -106,6 +106,17 @@ record(cli *c, hb_program *p)
 	return HB_OK;
 }
 
+/* --input-source NAME:ddr: inputs come through DDR; a pyramid or a resizer is not modelled. */
+static hb_status
+source_check(cli *c, const char *said)
+{
+	const char *colon = strrchr(said, ':'), *source = colon ? colon + 1 : said;
+
+	if (strcmp(source, "ddr"))
+		return hb_error(c->cx, HB_ERR_USAGE, "--input-source", "option", "'%s' is not taken; only ddr", source);
+	return HB_OK;
+}
+
 static hb_status
 run(cli *c)
 {
@@ -118,6 +129,10 @@ run(cli *c)
 	HB_TRY(march_get(c, to > FORM_FUSED, &m));
 	if (c->a.all_outputs && to != FORM_QDQ)
 		return hb_error(c->cx, HB_ERR_USAGE, "--all-outputs", "option", "goes with --emit qdq");
+	if (c->set[O_min_cosine] && (!c->a.calib.n || to < FORM_QDQ))
+		return hb_error(c->cx, HB_ERR_USAGE, "--min-cosine", "option", "needs --calib and a quantized form");
+	for (size_t i = 0; i < c->a.input_source.n; i++)
+		HB_TRY(source_check(c, c->a.input_source.v[i]));
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, c->files[0], &g));
 	if (to == FORM_ONNX)
@@ -131,6 +146,8 @@ run(cli *c)
 	HB_TRY(model_refuse(c, g));
 	HB_TRY(model_calibrate(c, g, m));
 	HB_TRY(model_convert(c, g, m, &fixed));
+	if (c->set[O_min_cosine])
+		HB_TRY(verify_fixed(c, g, fixed));
 	if (to == FORM_QDQ) {
 		HB_TRY(hb_pass_qdq(g, fixed, c->a.all_outputs, &qdq));
 		return write_onnx(c, out, qdq);
@@ -154,9 +171,11 @@ const command command_compile = {
 	.summary = "Compile an ONNX model into an .hbm, or into the form that --emit names.",
 	.min_files = 1,
 	.max_files = 1,
-	.options = (const opt_id[]){O_march,       O_output,        O_calib,        O_level,         O_emit,
-				    O_all_outputs, O_name,          O_input_layout, O_output_layout, O_core_num,
-				    O_run_on_bpu,  O_run_on_cpu,    O_dtype,        O_observer,      O_percentile,
-				    O_round,       O_scale_divisor, O_int8_outputs, O_deflate,       O_END},
+	.options = (const opt_id[]){O_march,         O_output,       O_calib,      O_level,
+				    O_emit,          O_all_outputs,  O_name,       O_input_layout,
+				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
+				    O_dtype,         O_observer,     O_percentile, O_round,
+				    O_scale_divisor, O_int8_outputs, O_min_cosine, O_input_source,
+				    O_deflate,       O_END},
 	.run = run,
 };

@@ -19,7 +19,8 @@ typedef struct row { /* a tensor that both forms have */
 
 typedef struct verify {
 	cli *c;
-	hb_graph *g; /* float, fused */
+	hb_graph *g;         /* float, fused */
+	const hb_program *p; /* of an .hbm */
 	hb_map *rows;
 	row *first, **last;
 	float *scratch; /* dequantized values of one tensor */
@@ -203,6 +204,24 @@ in_type(verify *v, const row *r)
 	return from ? dtype_word(&from->q, HB_F32) : r->q.dtype == HB_NONE ? "float32" : "int8";
 }
 
+/* An .hbm says to which of its BPU segments a node belongs. */
+static const char *
+subgraph_of(const verify *v, const row *r)
+{
+	int bpu = 0;
+
+	for (size_t i = 0; v->p && i < v->p->nnodes; i++) {
+		const hb_node_row *n = &v->p->nodes[i];
+
+		if (strcmp(n->name, r->t->producer->name) || n->segment < 0 || v->p->segments[n->segment].cpu)
+			continue;
+		for (int k = 0; k < n->segment; k++)
+			bpu += !v->p->segments[k].cpu;
+		return hb_arena_printf(v->c->arena, "id(%d)", bpu);
+	}
+	return "--";
+}
+
 static void
 cell_real(table *t, const char *fmt, double x)
 {
@@ -215,8 +234,8 @@ cell_real(table *t, const char *fmt, double x)
 static hb_status
 out_text(verify *v, bool uncalibrated)
 {
-	table *t = table_new(v->c, "Node", "ON", "Type", "In/Out DataType", "Cosine Similarity", "Threshold", "SQNR dB",
-			     "Clipped", NULL);
+	table *t = table_new(v->c, "Node", "ON", "Subgraph", "Type", "In/Out DataType", "Cosine Similarity",
+			     "Threshold", "SQNR dB", "Clipped", NULL);
 	table *o = table_new(v->c, "Output", "Cosine Similarity", "L1 Distance", "L2 Distance", "Chebyshev Distance",
 			     NULL);
 
@@ -227,6 +246,7 @@ out_text(verify *v, bool uncalibrated)
 			continue;
 		table_cell(t, name_of(v, r));
 		table_cell(t, r->q.dtype != HB_NONE ? "BPU" : "CPU");
+		table_cell(t, subgraph_of(v, r));
 		table_cell(t, node_of(r)->op_type);
 		table_cellf(t, "%s/%s", in_type(v, r), dtype_word(&r->q, HB_F32));
 		cell_real(t, "%.6f", hb_measure_cosine(&r->measure));
@@ -392,8 +412,7 @@ second_open(cli *c, const char *path, second *s, const hb_march **m)
 		HB_TRY(model_read(c, path, &s->g));
 		s->nout = s->g->noutputs;
 	}
-	s->out = HB_NEW_N(c->arena, hb_val, s->nout + 1);
-	return s->out ? HB_OK : hb_nomem(c->cx, NULL);
+	return HB_OK;
 }
 
 /* The compiled form's input shapes fix what is symbolic in the float model. */
@@ -499,12 +518,65 @@ gate(verify *v, const char *path)
 
 		if (!v->outputs[i].n || cosine >= v->c->a.min_cosine)
 			continue;
-		st = hb_error(v->c->cx, HB_ERR_NO, NULL, "min-cosine",
-			      "output '%s' has cosine %.6f; at least %g is asked for; most is lost at %s '%s': %.6f to %.6f",
-			      v->g->outputs[i]->name, cosine, v->c->a.min_cosine, lost ? node_of(lost)->op_type : "node",
-			      lost ? name_of(v, lost) : "--", from, lost ? hb_measure_cosine(&lost->measure) : cosine);
+		st = hb_error(
+			v->c->cx, HB_ERR_NO, NULL, "min-cosine",
+			"output '%s' has cosine %.6f; at least %g is asked for; most is lost at %s '%s': %.6f to %.6f",
+			v->g->outputs[i]->name, cosine, v->c->a.min_cosine, lost ? node_of(lost)->op_type : "node",
+			lost ? name_of(v, lost) : "--", from, lost ? hb_measure_cosine(&lost->measure) : cosine);
 	}
 	return st;
+}
+
+/* Both forms on every sample of --calib, then the gate. HB_ERR_NO: it is missed. */
+static hb_status
+compare_forms(verify *v, second *s, const hb_march *m)
+{
+	cli *c = v->c;
+	hb_sim_options o = {.tap = tap_program, .arg = v};
+	port *ports;
+	samples *data;
+	hb_status st;
+
+	v->p = s->p;
+	HB_TRY(rows_make(v, s));
+	HB_TRY(graph_ports(c, v->g, &ports));
+	HB_TRY(samples_open(c, &c->a.calib, ports, v->g->ninputs, &data));
+	v->outputs = HB_NEW_N(c->arena, hb_measure, v->g->noutputs + 1);
+	s->out = HB_NEW_N(c->arena, hb_val, s->nout + 1);
+	if (!v->outputs || !s->out)
+		return hb_nomem(c->cx, NULL);
+	hb_exec *ex = hb_exec_new(v->g, &st);
+	if (!ex)
+		return st;
+	if (s->p)
+		st = hb_sim_new(c->cx, s->p, &m->fig, &o, &s->sim);
+	else
+		s->ex = hb_exec_new(s->g, &st);
+	if (s->sim || s->ex)
+		st = all_samples(v, s, ex, data);
+	if (st == HB_OK)
+		st = gate(v, c->cx->file);
+	for (row *r = v->first; r; r = r->next)
+		if (r->ref)
+			hb_big_free(c->cx, r->ref, r->bytes);
+	if (v->scratch)
+		hb_big_free(c->cx, v->scratch, v->scratch_bytes);
+	samples_close(data);
+	hb_exec_free(ex);
+	if (s->sim)
+		hb_sim_free(s->sim);
+	if (s->ex)
+		hb_exec_free(s->ex);
+	return st;
+}
+
+hb_status
+verify_fixed(cli *c, hb_graph *g, hb_graph *fixed)
+{
+	verify v = {.c = c, .g = g};
+	second s = {.g = fixed, .nout = fixed->noutputs};
+
+	return compare_forms(&v, &s, NULL);
 }
 
 static hb_status
@@ -513,9 +585,6 @@ run(cli *c)
 	verify v = {.c = c};
 	second s = {0};
 	const hb_march *m;
-	port *ports;
-	samples *data;
-	hb_status st;
 
 	if (!c->a.calib.n)
 		return hb_error(c->cx, HB_ERR_USAGE, "--calib", "option", "verify needs samples");
@@ -525,42 +594,11 @@ run(cli *c)
 	HB_TRY(same_ports(c, v.g, &s));
 	HB_TRY(hb_pass_simplify(v.g));
 	HB_TRY(hb_pass_fuse(v.g, m));
-	HB_TRY(rows_make(&v, &s));
-	HB_TRY(graph_ports(c, v.g, &ports));
-	HB_TRY(samples_open(c, &c->a.calib, ports, v.g->ninputs, &data));
-	v.outputs = HB_NEW_N(c->arena, hb_measure, v.g->noutputs + 1);
-	if (!v.outputs)
-		return hb_nomem(c->cx, NULL);
-	hb_exec *ex = hb_exec_new(v.g, &st);
-	if (!ex)
+	hb_status st = compare_forms(&v, &s, m);
+	if (st != HB_OK && st != HB_ERR_NO)
 		return st;
-	hb_sim_options o = {.tap = tap_program, .arg = &v};
-	if (s.p)
-		st = hb_sim_new(c->cx, s.p, &m->fig, &o, &s.sim);
-	else
-		s.ex = hb_exec_new(s.g, &st);
-	if (st == HB_OK && (s.sim || s.ex))
-		st = all_samples(&v, &s, ex, data);
-	if (st == HB_OK)
-		st = gate(&v, c->files[1]);
-	if (st == HB_OK || st == HB_ERR_NO) {
-		bool json = c->a.format && !strcmp(c->a.format, "json");
-		hb_status printed =
-			json ? out_json(&v, st == HB_OK, uncalibrated_of(&s)) : out_text(&v, uncalibrated_of(&s));
-
-		st = printed != HB_OK ? printed : st;
-	}
-	for (row *r = v.first; r; r = r->next)
-		if (r->ref)
-			hb_big_free(c->cx, r->ref, r->bytes);
-	if (v.scratch)
-		hb_big_free(c->cx, v.scratch, v.scratch_bytes);
-	samples_close(data);
-	hb_exec_free(ex);
-	if (s.sim)
-		hb_sim_free(s.sim);
-	if (s.ex)
-		hb_exec_free(s.ex);
+	bool json = c->a.format && !strcmp(c->a.format, "json");
+	HB_TRY(json ? out_json(&v, st == HB_OK, uncalibrated_of(&s)) : out_text(&v, uncalibrated_of(&s)));
 	return st;
 }
 

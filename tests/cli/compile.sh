@@ -34,6 +34,11 @@ echo "without samples"
 "$HBCC" compile m/tiny.onnx --march bayes -o noise.hbm
 "$HBCC" info noise.hbm | grep uncalibrated
 "$HBCC" perf noise.hbm | grep uncalibrated
+echo "a gate on accuracy leaves nothing either"
+"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --min-cosine 0.9 -o good.hbm && cmp good.hbm tiny.hbm
+"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --min-cosine 1 -o poor.hbm
+echo "exit $?"
+ls poor.hbm
 echo "nothing for the BPU leaves nothing"
 "$HBCC" compile m/no-bpu.onnx --march bayes
 echo "exit $?"

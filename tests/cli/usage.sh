@@ -32,6 +32,8 @@ t compile m/tiny.onnx --march bayes --all-outputs
 t compile m/tiny.onnx --march bayes --observer psychic
 t compile m/tiny.onnx --march bernoulli2 --dtype qint16
 t compile m/tiny.onnx --march bayes --calib nonesuch=m/x.npy
+t compile m/tiny.onnx --march bayes --min-cosine 0.9
+t compile m/tiny.onnx --march bayes --input-source x:pyramid
 t verify m/tiny.onnx m/tiny.onnx
 t march nonesuch
 t march --ops
