@@ -235,7 +235,7 @@ help_print(const command *cmd, FILE *f)
 				 o->arg ? o->arg : "");
 
 		fprintf(f, "%-30s", left);
-		if (k >= 30)
+		if (k >= 29)
 			fprintf(f, "\n%30s", "");
 		wrap(f, o->help, 30);
 	}
