@@ -361,7 +361,7 @@ leaky(const void *arg, double x)
 	return x < 0 ? x * *(const float *)arg : x;
 }
 
-/* One slope: a lookup. A slope a channel: x < 0 ? x * slope : x, the slope in int16. */
+/* One slope: a lookup. A slope a channel: x < 0 ? x * slope : x, the slope with 24 bits. */
 hb_status
 hb_to_fx_prelu(hb_convert *cv, hb_node *n)
 {
@@ -382,14 +382,14 @@ hb_to_fx_prelu(hb_convert *cv, hb_node *n)
 		return hb_fx_lookup(cv, n, x, out, leaky, v);
 	for (int64_t i = 0; i < elems; i++)
 		top = fmaxf(top, fabsf(v[i]));
-	slope = hb_fx_const(cv, n, "slope", HB_I16, t->shape.rank, t->shape.dim, NULL);
+	slope = hb_fx_const(cv, n, "slope", HB_I32, t->shape.rank, t->shape.dim, NULL);
 	negative = hb_fx_temp(cv, n, "negative", HB_BOOL, 1, &x->shape);
 	neg = hb_fx_temp(cv, n, "scaled", out->dtype, out->q.scale, &x->shape);
 	pos = hb_fx_temp(cv, n, "kept", out->dtype, out->q.scale, &x->shape);
 	if (!slope || !negative || !neg || !pos)
 		return HB_ERR_NOMEM;
-	slope->q = (hb_q){ .dtype = HB_I16, .nscales = 1, .scale = hb_scale_of(top, HB_I16, false), .observer = "minmax" };
-	hb_quantize_n(cv->from->cx, v, slope->q.scale, HB_I16, cv->round, (void *)(uintptr_t)slope->data, elems);
+	slope->q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = fmaxf(top, 1e-30f) * 0x1p-24f, .observer = "minmax" };
+	hb_quantize_n(cv->from->cx, v, slope->q.scale, HB_I32, cv->round, (void *)(uintptr_t)slope->data, elems);
 	if (!(k = ew_node(cv, n, "lt", negative, 1, &x)))	/* than the number 0 */
 		return HB_ERR_NOMEM;
 	HB_TRY(hb_fx_done(cv, k));
