@@ -15,6 +15,6 @@ const command command_calibrate = {
 	.min_files = 1,
 	.max_files = 1,
 	.options = (const opt_id[]){O_march, O_calib, O_output, O_all_outputs, O_run_on_bpu, O_run_on_cpu, O_dtype,
-				    O_observer, O_percentile, O_round, O_scale_divisor, O_int8_outputs, O_END},
+				    O_observer, O_percentile, O_round, O_scale_divisor, O_int8_outputs, O_no_bias_correction, O_END},
 	.run = run,
 };

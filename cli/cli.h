@@ -28,7 +28,7 @@ typedef struct args {
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, balance_factor, level, seed;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, json, ops, deflate;
+	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate;
 	bool help, version;
 } args;
 

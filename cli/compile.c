@@ -50,17 +50,7 @@ write_onnx(cli *c, const char *path, hb_graph *g)
 static hb_status
 meta_add(cli *c, hb_program *p, const char *key, const char *value)
 {
-	hb_meta *m = HB_NEW(p->arena, hb_meta), **at = &p->meta;
-
-	if (!m || !value)
-		return hb_nomem(c->cx, NULL);
-	m->key = hb_arena_str(p->arena, key);
-	m->value = hb_arena_str(p->arena, value);
-	while (*at && strcmp((*at)->key, key) < 0)
-		at = &(*at)->next;
-	m->next = *at;
-	*at = m;
-	return m->key && m->value ? HB_OK : hb_nomem(c->cx, NULL);
+	return key && value && hb_meta_set(p->arena, &p->meta, key, value) ? HB_OK : hb_nomem(c->cx, NULL);
 }
 
 /* Tool version, the options that shape the program and the model's hash; nothing that does not shape it. */
@@ -96,8 +86,13 @@ record(cli *c, hb_program *p)
 	}
 	if (c->set[O_percentile])
 		HB_TRY(meta_add(c, p, "hbcc.option.percentile", hb_arena_printf(c->arena, "%.9g", c->a.percentile)));
-	if (c->a.int8_outputs)
-		HB_TRY(meta_add(c, p, "hbcc.option.int8-outputs", "true"));
+	static const opt_id flags[] = {O_int8_outputs, O_no_bias_correction, O_debug};
+	for (size_t i = 0; i < HB_LEN(flags); i++) {
+		const option_row *o = &option_rows[flags[i]];
+
+		if (*(const bool *)((const char *)&c->a + o->at))
+			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), "true"));
+	}
 	if (c->a.calib.n)
 		HB_TRY(meta_add(c, p, "hbcc.samples.crc32",
 				hb_arena_printf(c->arena, "%08lx", (unsigned long)c->samples_crc)));
@@ -175,7 +170,7 @@ const command command_compile = {
 				    O_emit,          O_all_outputs,  O_name,       O_input_layout,
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
 				    O_dtype,         O_observer,     O_percentile, O_round,
-				    O_scale_divisor, O_int8_outputs, O_min_cosine, O_input_source,
-				    O_deflate,       O_END},
+				    O_scale_divisor, O_int8_outputs, O_no_bias_correction, O_min_cosine, O_input_source,
+				    O_debug, O_deflate,       O_END},
 	.run = run,
 };

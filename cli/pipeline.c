@@ -166,6 +166,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		.divisor_qmax = c->a.scale_divisor && !strcmp(c->a.scale_divisor, "qmax"),
 		.march = m,
 		.low_precision_output = c->a.int8_outputs,
+		.no_bias_correction = c->a.no_bias_correction,
 		.config = config_quant,
 		.config_arg = c->cfg,
 	};
@@ -212,6 +213,7 @@ model_schedule(cli *c, hb_graph *fixed, const hb_march *m, hb_program **out)
 {
 	hb_sched_options o = {
 		.level = (int)c->a.level,
+		.debug = c->a.debug,
 		.input_nchw = c->a.input_layout && !strcmp(c->a.input_layout, "NCHW"),
 		.output_nchw = c->a.output_layout && !strcmp(c->a.output_layout, "NCHW"),
 	};

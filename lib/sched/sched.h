@@ -8,6 +8,7 @@
 
 typedef struct hb_sched_options {
 	int level;			/* 0, 1 */
+	bool debug;			/* every layer's output lasts to the frame's end and has a place row */
 	bool input_nchw, output_nchw;	/* layouts at the model's edges; false: NHWC */
 } hb_sched_options;
 

@@ -526,6 +526,22 @@ check_bpu(hb_sched *s, hb_node *n)
 	return HB_OK;
 }
 
+/* What node n yields lies in the heap to the frame's end, where a reader of the program finds it. */
+static hb_status
+keep_outputs(hb_sched *s, const hb_node *n, int last)
+{
+	int row;
+
+	for (int k = 0; k < n->nout && is_bpu(n); k++) {
+		hb_store *st = n->out[k] ? hb_lay_of(n->out[k])->store : NULL;
+		if (!st || st->space != HB_HEAP)
+			continue;
+		st->last = last;
+		HB_TRY(new_place(s, n->out[k], n->out[k]->name, n->out[k]->dtype, &row));
+	}
+	return HB_OK;
+}
+
 hb_status
 hb_sched_segments(hb_sched *s)
 {
@@ -714,6 +730,8 @@ hb_sched_segments(hb_sched *s)
 		}
 		n->user = &p->nodes[i];
 	}
+	for (int i = 0; s->opt.debug && i < o.n; i++)
+		HB_TRY(keep_outputs(s, sorted[i]->n, o.n - 1));
 	for (int i = 0, j; i < o.n; i = j) {
 		for (j = i; j < o.n && sorted[j]->segment == sorted[i]->segment; j++)
 			;
