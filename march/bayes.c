@@ -35,6 +35,7 @@ const hb_figure_source hb_bayes_figure_sources[] = {
 #define ROW(op, in, out) { op, true, false, in, out, ULTRA }
 #define CPU_FIRST(op, in, out) { op, true, true, in, out, ULTRA }
 #define BY_PLUGIN(op, in, out) { op, true, false, in, out, PLUGIN }
+#define BY_PARTS(op, in, out) { op, true, false, in, out, "one lookup of its parts" }
 
 const hb_march_op hb_bayes_ops[] = {
 	ROW("Abs", I8_16, I8_16),
@@ -75,6 +76,7 @@ const hb_march_op hb_bayes_ops[] = {
 	CPU_FIRST("GreaterOrEqual", I8_16, QBOOL),
 	ROW("GridSample", I8_16, I8),
 	ROW("HardSigmoid", I8_16, I8_16),
+	BY_PARTS("HardSwish", I8_16, I8_16),
 	ROW("LeakyRelu", I8_16, I8_16),
 	CPU_FIRST("Less", I8_16, QBOOL),
 	CPU_FIRST("LessOrEqual", I8_16, QBOOL),
@@ -84,6 +86,7 @@ const hb_march_op hb_bayes_ops[] = {
 	ROW("Max", I8_16, I8_16),
 	ROW("MaxPool", I8_16, I8_16),
 	CPU_FIRST("Min", I8_16, I8_16),
+	BY_PARTS("Mish", I8_16, I8_16),
 	ROW("Mul", I8_16, I8_16),
 	ROW("Pad", I8_16, I8_16),
 	ROW("Pow", I8_16, I8_16),

@@ -40,6 +40,7 @@ static const hb_march_op ops[] = {
 	ROW("ArgMax", I8, I32),
 	ROW("AveragePool", I8, I8_32),
 	ROW("BatchNormalization", I8, I8),
+	BY_PLUGIN("ChannelShuffle", I8, I8),
 	ROW("Clip", I8, I8),
 	ROW("Concat", I8_16, I8_16),
 	ROW("Conv", I8, I8_32),
@@ -60,7 +61,7 @@ static const hb_march_op ops[] = {
 	ROW("LSTM", I8, I8),
 	ROW("MatMul", I8, I8_32),
 	ROW("MaxPool", I8, I8),
-	BY_PLUGIN("Mish", I8, I8),
+	{ "Mish", true, false, I8, I8, "one lookup of its parts" },
 	ROW("Mul", I8_16, I8_16),
 	ROW("Pad", I8, I8),
 	ROW("Pow", I8, I8),
@@ -91,7 +92,6 @@ static const hb_march_op ops[] = {
 	BY_PLUGIN("horizon::AnchorGenerator", I8_16_32, HB_BIT(HB_F32)),
 	BY_PLUGIN("horizon::DetectionPostProcessV1", I8, I8),
 	BY_PLUGIN("horizon::MultiScaleRoIAlign", I8, I8),
-	BY_PLUGIN("horizon::RoIAlign", I8, I8),
 	{ NULL, false, false, 0, 0, NULL },
 };
 
@@ -203,7 +203,6 @@ static const hb_rule rules[] = {
 	NOTED("Resize", "roi_whole == 1", "a crop's box lies on whole elements, in height and width only"),
 	RESIZE("Resize"), RESIZE("Upsample"),
 	FROM_PLUGIN("RoiAlign", "rank_boxes <= 3", "boxes of 1, number, 4"),
-	FROM_PLUGIN("horizon::RoIAlign", "rank_boxes <= 3", "boxes of 1, number, 4"),
 	FROM_PLUGIN("horizon::MultiScaleRoIAlign", "nin in 2..6", "one to five feature maps and the boxes"),
 	RANK4("Slice"),
 	RANK4("Softmax"), NOTED("Softmax", "axis == 1", "over channels"),

@@ -24,6 +24,7 @@ struct place {
 	hb_map *vendor;			/* operators with a vendor's CPU kernel */
 	hb_node **first;		/* of each group, by id: its first node in the list */
 	hb_node **next;			/* by node id: the next node of its group */
+	bool *shuffle;			/* by node id: part of a channel shuffle, which has a row of its own */
 	bool *to_bpu, *to_cpu;		/* by node id: what run_on_bpu and run_on_cpu name; a root for its group */
 };
 
@@ -266,7 +267,8 @@ static hb_status list_groups(struct place *p)
 	p->next = HB_NEW_N(p->scratch, hb_node *, nodes);
 	p->to_bpu = HB_NEW_N(p->scratch, bool, nodes);
 	p->to_cpu = HB_NEW_N(p->scratch, bool, nodes);
-	if (!p->first || !last || !p->next || !p->to_bpu || !p->to_cpu)
+	p->shuffle = HB_NEW_N(p->scratch, bool, nodes);
+	if (!p->shuffle || !p->first || !last || !p->next || !p->to_bpu || !p->to_cpu)
 		return HB_ERR_NOMEM;
 	for (hb_node *n = g->first; n; n = n->next) {
 		if (n->group) {
@@ -353,6 +355,34 @@ static hb_status settle_chain(struct place *p, hb_node *n, bool *holds)
 	return HB_OK;
 }
 
+/* The single reader of n's only output, where that is no model output and the reader is `op`. */
+static hb_node *sole_reader(const hb_node *n, const char *op)
+{
+	const hb_tensor *t = hb_out(n, 0);
+	if (!t || t->is_output || t->nuses != 1 || t->uses[0].index != 0)
+		return NULL;
+	hb_node *r = t->uses[0].node;
+	return strcmp(r->op_type, op) || *r->domain ? NULL : r;
+}
+
+/* NCHW to N,g,C/g,H,W, g and C/g swapped, back to NCHW: as exporters write a channel shuffle. */
+static void mark_shuffle(struct place *p, hb_node *n)
+{
+	static const int64_t swapped[5] = { 0, 2, 1, 3, 4 };
+	hb_node *t = strcmp(n->op_type, "Reshape") ? NULL : sole_reader(n, "Transpose");
+	hb_node *r = t ? sole_reader(t, "Reshape") : NULL;
+	if (!r || !hb_in(n, 0) || !hb_out(r, 0))
+		return;
+	size_t np;
+	const int64_t *perm = hb_attr_ints(t, "perm", &np);
+	const hb_shape *from = &n->in[0]->shape, *wide = &n->out[0]->shape, *to = &r->out[0]->shape;
+	if (!perm || np != 5 || memcmp(perm, swapped, sizeof(swapped)) || from->rank != 4 || wide->rank != 5 ||
+	    !hb_shape_eq(from, to) || wide->dim[0] != from->dim[0] || wide->dim[3] != from->dim[2] ||
+	    wide->dim[4] != from->dim[3])
+		return;
+	p->shuffle[n->id] = p->shuffle[t->id] = p->shuffle[r->id] = true;
+}
+
 static hb_status place_one(struct place *p, hb_node *n)
 {
 	char buf[128];
@@ -363,7 +393,7 @@ static hb_status place_one(struct place *p, hb_node *n)
 	HB_TRY(settle_chain(p, n, &chain));
 	if (chain)
 		return HB_OK;
-	HB_TRY(check_bpu(p, n, &n->findings));
+	HB_TRY(p->shuffle[n->id] ? check_as(p, n, "ChannelShuffle", &n->findings) : check_bpu(p, n, &n->findings));
 	if (op && op->bpu && !has_fixed_form(n))
 		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "hbcc: no fixed-point form of %s", n->op_type),
 			   hb_arena_str(a, name), "hbcc", alternative(name)));
@@ -495,8 +525,12 @@ static hb_status members(struct place *p, hb_node *n)
 static hb_status place_all(struct place *p)
 {
 	HB_TRY(list_groups(p));
-	for (hb_node *n = p->g->first; n; n = n->next)
+	bool shuffles = hb_map_get(p->ops, "ChannelShuffle") != NULL;
+	for (hb_node *n = p->g->first; n; n = n->next) {
 		n->findings = NULL;
+		if (shuffles)
+			mark_shuffle(p, n);
+	}
 	for (hb_node *n = p->g->first; n; n = n->next)
 		if (root_of(n) == n)
 			HB_TRY(place_one(p, n));

@@ -278,6 +278,40 @@ static void a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2(void **stat
 	assert_int_equal(large->on, HB_ON_BPU);
 }
 
+static hb_node *moved(const char *op, const char *name, hb_tensor *x, const hb_shape *s)
+{
+	hb_node *n = hb_node_new(g, NULL, name, "", op, 13, 1, 1);
+	hb_node_set_in(g, n, 0, x);
+	hb_node_set_out(n, 0, hb_tensor_new(g, name, HB_F32, s));
+	n->op = &fixed;
+	return n;
+}
+
+static void a_channel_shuffle_goes_by_its_own_row(void **state)
+{
+	(void)state;
+	static const hb_shape wide = { .rank = 5, .dim = { 1, 2, 4, 8, 8 } }, swapped = { .rank = 5, .dim = { 1, 4, 2, 8, 8 } };
+	static const hb_shape back = { .rank = 4, .dim = { 1, 8, 8, 8 } };
+	const int64_t perm[5] = { 0, 2, 1, 3, 4 }, other[5] = { 0, 2, 1, 4, 3 };
+	hb_node *a = conv("a", tensor("x", 8, 8, 8), 8, 3);
+	hb_node *r = moved("Reshape", "r", a->out[0], &wide);
+	hb_node *t = moved("Transpose", "t", r->out[0], &swapped);
+	hb_node *q = moved("Reshape", "q", t->out[0], &back);
+	hb_node *b = conv("b", q->out[0], 8, 3);
+	hb_attr_set_ints(g, t, "perm", perm, 5);
+	for (size_t i = 0; hb_march_at(i); i++) {
+		place(hb_march_at(i)->name, NULL);
+		assert_int_equal(r->on, HB_ON_BPU);
+		assert_int_equal(t->on, HB_ON_BPU);
+		assert_int_equal(q->on, HB_ON_BPU);
+		assert_int_equal(b->on, HB_ON_BPU);
+	}
+	hb_attr_set_ints(g, t, "perm", other, 5);
+	place("bernoulli2", NULL);
+	assert_int_equal(t->on, HB_ON_CPU);
+	assert_int_equal(r->on, HB_ON_CPU);
+}
+
 static hb_node *scaled(const char *op, const char *name, hb_tensor *x, float c)
 {
 	hb_node *n = node(op, name, x, x->shape.dim[1], x->shape.dim[2], x->shape.dim[3]);
@@ -403,6 +437,7 @@ int main(void)
 		TEST(a_group_shares_its_place),
 		TEST(a_sumin_convolution_has_stride_1_or_2),
 		TEST(a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2),
+		TEST(a_channel_shuffle_goes_by_its_own_row),
 		TEST(a_gelu_is_one_lookup_however_it_is_written),
 		TEST(types_follow_the_rows_and_the_tail),
 		TEST(a_flattened_map_is_part_of_its_gemm),
