@@ -6,6 +6,12 @@
 enum { ON_BPU, ON_CPU, ON_FOLDED, ON_NONE, NPLACES };
 static const char *const place_names[NPLACES] = {"BPU", "CPU", "folded", "none"};
 
+typedef struct slow { /* a layer that takes longer than its multiplications */
+	const hb_node_row *n;
+	const hb_layer_cost *cost;
+	double us, ideal_us;
+} slow;
+
 typedef struct report {
 	cli *c;
 	hb_graph *g;
@@ -15,6 +21,8 @@ typedef struct report {
 	int *subgraph;    /* of a segment: which of the BPU's it is */
 	const char **why; /* what makes the answer no */
 	size_t nwhy, cap_why;
+	slow *slow; /* --advice */
+	size_t nslow;
 	bool ok;
 } report;
 
@@ -135,6 +143,76 @@ sentence(cli *c, const hb_finding *f)
 			       f->source ? f->source : "", f->source ? ")" : "");
 }
 
+/* ---- --advice ---- */
+
+static const char *
+advice_text(cli *c, const slow *s)
+{
+	double share = s->us > 0 ? 100 * s->ideal_us / s->us : 0;
+
+	if (s->cost->dma_cycles > s->cost->cycles)
+		return hb_arena_printf(c->arena, "it waits for DDR: %llu bytes loaded, %llu stored",
+				       (unsigned long long)s->cost->loaded, (unsigned long long)s->cost->stored);
+	if (!s->cost->ops)
+		return "it has no multiplications: vector work and instruction starts";
+	return hb_arena_printf(c->arena,
+			       "it uses %.0f %% of the matrix engine: channels that fill its tiles would help", share);
+}
+
+/* Layers that take more than --advice microseconds beyond what their multiplications alone would; scales do not matter
+ * for that, so the model is compiled with ranges from noise. */
+static hb_status
+advise(report *r)
+{
+	cli *c = r->c;
+	hb_program *p;
+	hb_estimate e;
+	double us = 1 / (r->m->fig.clock_ghz * 1e3);
+
+	HB_TRY(model_compile(c, c->files[0], r->m, &p));
+	HB_TRY(hb_estimate_run(c->cx, p, &r->m->fig, c->arena, NULL, NULL, &e));
+	r->slow = HB_NEW_N(c->arena, slow, p->nnodes + 1);
+	if (!r->slow)
+		return hb_nomem(c->cx, NULL);
+	for (size_t i = 0; i < p->nnodes; i++) {
+		slow s = {.n = &p->nodes[i], .cost = &e.layers[i]};
+
+		if (s.n->segment < 0 || p->segments[s.n->segment].cpu)
+			continue;
+		s.us = (double)HB_MAX(s.cost->cycles, s.cost->dma_cycles) * us;
+		s.ideal_us = (double)s.cost->ops / 2 / r->m->fig.macs_per_cycle * us;
+		if (s.us - s.ideal_us > c->a.advice)
+			r->slow[r->nslow++] = s;
+	}
+	return HB_OK;
+}
+
+static void
+print_advice(const report *r, const char *bullet)
+{
+	for (size_t i = 0; i < r->nslow; i++) {
+		const slow *s = &r->slow[i];
+
+		printf("%sadvice: %s '%s' takes %.4g us, its multiplications %.4g us: %s\n", bullet,
+		       clean(r->c, s->n->op_type), clean(r->c, s->n->name), s->us, s->ideal_us, advice_text(r->c, s));
+	}
+}
+
+static json_t *
+json_advice(const report *r)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < r->nslow; i++) {
+		const slow *s = &r->slow[i];
+
+		json_array_append_new(a, json_pack("{s:s, s:s, s:f, s:f, s:s}", "node", clean(r->c, s->n->name), "op",
+						   clean(r->c, s->n->op_type), "us", s->us, "ideal us", s->ideal_us,
+						   "advice", advice_text(r->c, s)));
+	}
+	return a;
+}
+
 static table *
 make_table(const report *r)
 {
@@ -177,6 +255,7 @@ out_text(const report *r)
 	table_text(make_table(r), stdout);
 	putchar('\n');
 	print_findings(r, "");
+	print_advice(r, "");
 	print_summary(r, "");
 	return HB_OK;
 }
@@ -190,6 +269,7 @@ out_markdown(const report *r)
 	table_markdown(make_table(r), stdout);
 	putchar('\n');
 	print_findings(r, "- ");
+	print_advice(r, "- ");
 	return HB_OK;
 }
 
@@ -241,6 +321,8 @@ out_json(const report *r)
 	for (size_t i = 0; i < r->nwhy; i++)
 		json_array_append_new(why, json_string(r->why[i]));
 	json_object_set_new(j, "refused", why);
+	if (r->c->set[O_advice])
+		json_object_set_new(j, "advice", json_advice(r));
 	if (r->m->note)
 		json_object_set_new(j, "note", json_string(r->m->note));
 	return json_out(r->c, j, NULL);
@@ -371,6 +453,8 @@ run(cli *c)
 	HB_TRY(model_read(c, c->files[0], &r.g));
 	HB_TRY(model_place(c, r.g, r.m));
 	HB_TRY(judge(&r));
+	if (c->set[O_advice] && r.count[ON_BPU] && !r.count[ON_NONE])
+		HB_TRY(advise(&r));
 	for (size_t i = 0; i < HB_LEN(formats); i++)
 		if (!strcmp(formats[i].name, c->a.format ? c->a.format : "text"))
 			HB_TRY(formats[i].print(&r));
@@ -383,7 +467,7 @@ const command command_check = {
 	.summary = "Say for each node where it runs and which rules decide that; needs no data.",
 	.min_files = 1,
 	.max_files = 1,
-	.options = (const opt_id[]){O_march, O_check_format, O_strict, O_vendor_cpu, O_run_on_bpu, O_run_on_cpu,
-				    O_dtype, O_int8_outputs, O_END},
+	.options = (const opt_id[]){O_march, O_check_format, O_advice, O_level, O_strict, O_vendor_cpu, O_run_on_bpu,
+				    O_run_on_cpu, O_dtype, O_int8_outputs, O_END},
 	.run = run,
 };

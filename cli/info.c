@@ -110,6 +110,8 @@ info_onnx(cli *c, const char *path, bool json)
 		printf("%-10s  %d\n", "nodes", nodes);
 		for (size_t i = 0; i < nops; i++)
 			printf("%-10s  %-24s %d\n", "", clean(c, ops[i].op), ops[i].n);
+		if (g->uncalibrated)
+			printf("%-10s  ranges are not from samples\n", "uncalibrated");
 		for (const hb_meta *k = g->meta; k; k = k->next)
 			printf("%-10s  %s = %s\n", "metadata", clean(c, k->key), clean(c, k->value));
 		return HB_OK;
@@ -138,6 +140,7 @@ info_onnx(cli *c, const char *path, bool json)
 	for (const hb_meta *k = g->meta; k; k = k->next)
 		json_object_set_new(meta, clean(c, k->key), js(c, k->value));
 	json_object_set_new(r, "metadata", meta);
+	json_object_set_new(r, "uncalibrated", json_boolean(g->uncalibrated));
 	return json_out(c, r, NULL);
 }
 

@@ -189,7 +189,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 	if (s) {
 		o.sample = samples_get;
 		o.arg = s;
-	} else {
+	} else if (command_takes(c->cmd, O_calib)) {
 		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
 	}
 	hb_status st = hb_pass_calibrate(g, &o);

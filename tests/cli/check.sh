@@ -21,3 +21,6 @@ echo "--- moved by hand"
 echo "--- nothing for the BPU"
 "$HBCC" check m/no-bpu.onnx --march bayes
 echo "exit $?"
+echo "--- advice"
+"$HBCC" check m/tiny.onnx --march bayes --advice 0 | sed -n 's/[0-9][0-9.e-]*/N/g; /^advice/p'
+"$HBCC" check m/tiny.onnx --march bayes --advice 1000000 --format json | grep -A1 advice
