@@ -1,0 +1,247 @@
+/* laws 1, 2, 4 and 5 of DESIGN 5 on random networks, through every pass. */
+#include "tests/test.h"
+
+#include <math.h>
+
+#include "lib/pass/pass.h"
+#include "lib/run/run.h"
+#include "lib/sched/sched.h"
+
+/* ---- random networks ---- */
+
+static uint32_t seed;
+
+static int
+pick(int n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (int)(seed >> 8) % n;
+}
+
+static hb_tensor *
+weights(hb_graph *g, int out, int in, int k)
+{
+	hb_tensor *t = test_const(g, "w", test_shape(4, out, in, k, k), NULL);
+	float *v = (float *)(uintptr_t)t->data;
+	for (int64_t i = 0; i < hb_tensor_elems(t); i++)
+		v[i] = (float)(pick(2001) - 1000) / (1000 * sqrtf((float)(in * k * k)));
+	return t;
+}
+
+static hb_tensor *
+conv(hb_graph *g, hb_tensor *x, int out, int k, int stride, bool depthwise)
+{
+	int in = (int)x->shape.dim[1];
+	hb_tensor *b = test_const(g, "b", test_shape(1, depthwise ? in : out), NULL);
+	hb_tensor *y = test_node(g, "Conv", "conv", x, weights(g, depthwise ? in : out, depthwise ? 1 : in, k), b, NULL);
+	int64_t pads[] = { k / 2, k / 2, k / 2, k / 2 }, strides[] = { stride, stride };
+	hb_attr_set_ints(g, y->producer, "pads", pads, 4);
+	hb_attr_set_ints(g, y->producer, "strides", strides, 2);
+	hb_attr_set_i(g, y->producer, "group", depthwise ? in : 1);
+	return y;
+}
+
+static hb_tensor *
+pool(hb_graph *g, const char *op, hb_tensor *x)
+{
+	hb_tensor *y = test_node(g, op, "pool", x, NULL, NULL, NULL);
+	int64_t k[] = { 3, 3 }, s[] = { 2, 2 }, p[] = { 1, 1, 1, 1 };
+	hb_attr_set_ints(g, y->producer, "kernel_shape", k, 2);
+	hb_attr_set_ints(g, y->producer, "strides", s, 2);
+	hb_attr_set_ints(g, y->producer, "pads", p, 4);
+	return y;
+}
+
+static hb_tensor *
+one_layer(hb_graph *g, hb_tensor *x)
+{
+	int c = (int)x->shape.dim[1];
+	hb_tensor *a, *b;
+	switch (pick(9)) {
+	case 0:
+		return test_node(g, "Relu", "relu", conv(g, x, 4 + pick(20), 3, 1 + pick(2), false), NULL, NULL, NULL);
+	case 1:
+		return conv(g, x, 1 + pick(24), 1, 1, false);
+	case 2:
+		return conv(g, x, c, 3, 1, true);
+	case 3:
+		a = conv(g, x, c, 3, 1, false);
+		return test_node(g, "Relu", "relu", test_node(g, "Add", "add", a, x, NULL, NULL), NULL, NULL, NULL);
+	case 4:
+		a = conv(g, x, c, 1, 1, false);
+		return test_node(g, "Mul", "silu", a, test_node(g, "Sigmoid", "sigmoid", a, NULL, NULL, NULL), NULL, NULL);
+	case 5:
+		return x->shape.dim[2] > 3 ? pool(g, "MaxPool", x) : x;
+	case 6:
+		return x->shape.dim[2] > 3 ? pool(g, "AveragePool", x) : x;
+	case 7:
+		a = conv(g, x, 3 + pick(8), 1, 1, false);
+		b = conv(g, x, 3 + pick(8), 3, 1, false);
+		a = test_node(g, "Concat", "concat", a, b, NULL, NULL);
+		hb_attr_set_i(g, a->producer, "axis", 1);
+		return a;
+	default:
+		return test_node(g, "Tanh", "tanh", x, NULL, NULL, NULL);
+	}
+}
+
+static hb_graph *
+network(hb_ctx *cx)
+{
+	hb_graph *g = hb_graph_new(cx);
+	int size = 5 + pick(14), layers = 2 + pick(5);
+	hb_tensor *x = test_input(g, "x", test_shape(4, 1, 1 + pick(9), size, size + pick(7)));
+	for (int i = 0; i < layers; i++) {
+		x = one_layer(g, x);
+		if (x->producer)
+			assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	}
+	test_output(g, conv(g, x, 1 + pick(9), 1, 1, false));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	return g;
+}
+
+/* ---- law 2: each layer of the fixed-point graph, given the integers of the fake-quantized one ---- */
+
+typedef struct layers {
+	hb_map *expect;			/* name of an edge to its fake-quantized values */
+	hb_graph *qdq;
+	int compared;
+} layers;
+
+static void
+keep(void *arg, hb_tensor *t, const hb_val *v)
+{
+	layers *l = arg;
+	if (!t->producer || strcmp(t->producer->op_type, "DequantizeLinear"))
+		return;
+	size_t bytes = (size_t)hb_shape_elems(&v->shape) * sizeof(float);
+	hb_map_put(l->expect, t->name, hb_arena_dup(l->qdq->arena, v->data, bytes));
+}
+
+static void
+compare(void *arg, hb_tensor *t, const hb_val *v)
+{
+	layers *l = arg;
+	const float *want = hb_map_get(l->expect, t->name);
+	if (!want || v->dtype != HB_I8 || t->q.nscales != 1)
+		return;
+	int64_t n = hb_shape_elems(&v->shape), differ = 0;
+	int8_t *got = v->data;
+	for (int64_t i = 0; i < n; i++) {
+		long q = lrintf(want[i] / t->q.scale);
+		if (labs(got[i] - q) > 1)
+			fail_msg("'%s' of %s is %d at %lld; fake quantization gives %ld", t->name, t->producer->op_type, got[i], (long long)i, q);
+		differ += got[i] != q;
+		got[i] = (int8_t)q;
+	}
+	if (differ * 100 > n + 100)
+		fail_msg("'%s' of %s differs in %lld of %lld values", t->name, t->producer->op_type, (long long)differ, (long long)n);
+	l->compared++;
+}
+
+static void
+run(hb_graph *g, const hb_val *in, hb_val *out, hb_tap *tap, void *arg, hb_exec **ex)
+{
+	hb_status st;
+	*ex = hb_exec_new(g, &st);
+	assert_non_null(*ex);
+	assert_int_equal(hb_exec_run(*ex, in, out, tap, arg), HB_OK);
+}
+
+static void
+assert_law_2(hb_graph *qdq, hb_graph *fixed, const hb_val *in)
+{
+	layers l = { .expect = hb_map_new(qdq->arena), .qdq = qdq };
+	hb_val out[4];
+	hb_exec *ex;
+	run(qdq, in, out, keep, &l, &ex);
+	hb_exec_free(ex);
+	run(fixed, in, out, compare, &l, &ex);
+	hb_exec_free(ex);
+	assert_true(l.compared > 0);
+}
+
+/* ---- laws 1, 4, 5 ---- */
+
+static void
+assert_program(hb_ctx *cx, hb_graph *fixed, const hb_march *m, const hb_val *in, int level, uint64_t *cycles)
+{
+	hb_sched_options so = { .level = level, .debug = pick(2) };
+	hb_program *p;
+	assert_int_equal(hb_schedule(fixed, m, &so, &p), HB_OK);
+	hb_hazard h[4];
+	size_t nh;
+	assert_int_equal(hb_hazards(cx, p, h, HB_LEN(h), &nh), HB_OK);
+	assert_int_equal(nh, 0);
+
+	hb_sim_options o = { .tags = true, .seed = seed };
+	hb_sim *sim;
+	hb_val out[4], want[4];
+	hb_exec *ex;
+	assert_int_equal(hb_sim_new(cx, p, &m->fig, &o, &sim), HB_OK);
+	assert_int_equal(hb_sim_run(sim, in, out), HB_OK);
+	run(fixed, in, want, NULL, NULL, &ex);
+	for (size_t i = 0; i < fixed->noutputs; i++)
+		assert_memory_equal(out[i].data, want[i].data, (size_t)hb_shape_elems(&want[i].shape) * hb_dtype_size(want[i].dtype));
+	hb_exec_free(ex);
+
+	hb_sim_stats stats;
+	hb_estimate e;
+	hb_sim_stats_get(sim, &stats);
+	assert_int_equal(hb_estimate_run(cx, p, &m->fig, cx->arena, NULL, NULL, &e), HB_OK);
+	assert_int_equal(stats.loaded, e.loaded);
+	assert_int_equal(stats.stored, e.stored);
+	*cycles = e.cycles;
+	hb_sim_free(sim);
+}
+
+static void
+one_network(const char *march, uint32_t sram)
+{
+	hb_ctx *cx = test_ctx(NULL, 1 + pick(2));
+	hb_march m = *hb_march_find(march);
+	m.fig.sram_bytes = sram;
+	hb_graph *g = network(cx), *fixed, *qdq;
+	assert_int_equal(hb_pass_simplify(g), HB_OK);
+	assert_int_equal(hb_pass_fuse(g, &m), HB_OK);
+	hb_place_options po = { 0 };
+	assert_int_equal(hb_pass_place(g, &m, &po), HB_OK);
+	hb_calib_options co = { .march = &m, .activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MSE } } };
+	assert_int_equal(hb_pass_calibrate(g, &co), HB_OK);
+	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fixed), HB_OK);
+	assert_int_equal(hb_pass_constrain(g, fixed, &m), HB_OK);
+	assert_int_equal(hb_pass_qdq(g, fixed, false, &qdq), HB_OK);
+
+	int64_t n = hb_tensor_elems(g->inputs[0]);
+	hb_val in = { HB_F32, g->inputs[0]->shape, hb_arena_alloc(cx->arena, (size_t)n * 4 + 1024) };
+	for (int64_t i = 0; i < n; i++)
+		((float *)in.data)[i] = (float)(pick(4001) - 2000) / 2000;
+	assert_law_2(qdq, fixed, &in);
+	uint64_t slow, fast;
+	assert_program(cx, fixed, &m, &in, 0, &slow);
+	assert_program(cx, fixed, &m, &in, 1, &fast);
+	assert_true(fast <= slow);
+	hb_ctx_free(cx);
+}
+
+static void
+random_networks_keep_the_laws(void **state)
+{
+	(void)state;
+	static const char *const marches[] = { "bayes", "bernoulli2" };
+	for (uint32_t k = 1; k <= 120; k++) {
+		seed = k * 2654435761u;
+		printf("seed %u\n", seed);
+		one_network(marches[k % 2], k % 3 ? 1 << 20 : 24 << 10);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_networks_keep_the_laws),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
