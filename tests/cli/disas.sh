@@ -9,8 +9,9 @@ ln -s "$TOP/tests/cli/models" m
 "$HBCC" info tiny.hbm | sed 's/[0-9]* instr/N instr/; s/^\(bytes *[a-z0-9]*\) [0-9]*/\1 N/'
 "$HBCC" info tiny.hbm --format json | sed 's/"\(s0\|s1\|par\|heap\|instructions\)": [0-9]*/"\1": N/'
 "$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --deflate -o small.hbm
-"$HBCC" run small.hbm --input m/x.npy
-"$HBCC" run tiny.hbm --input m/x.npy
+"$HBCC" run small.hbm --input m/x.npy --output a
+"$HBCC" run tiny.hbm --input m/x.npy --output b
+cmp a/out_0.npy b/out_0.npy && echo "deflated or not, the same"
 for at in 20 200 2000; do
 	head -c $at tiny.hbm > cut.hbm
 	"$HBCC" info cut.hbm 2>&1 | sed "s/says [0-9]*/says N/; s/has [0-9]*/has N/"

@@ -1,15 +1,16 @@
 # float runs: printed values, formats of inputs and outputs, dumps
 exec 2>&1
+r() { "$HBCC" run "$@" | sed 's/\([0-9]\.[0-9][0-9]\)[0-9]*/\1/g'; }
 ln -s "$TOP/tests/cli/models" m
-"$HBCC" run m/tiny.onnx --input m/x.npy
+r m/tiny.onnx --input m/x.npy
 "$HBCC" run m/tiny.onnx -i x=m/x.npy --output o --dump all
 find o -type f | sort
 for f in x-f64.npy x-fortran.npy x.pb; do
 	echo "$f"
-	"$HBCC" run m/tiny.onnx --input m/$f
+	r m/tiny.onnx --input m/$f
 done
 tail -c 768 m/x.npy > x.bin
-"$HBCC" run m/tiny.onnx --input x.bin
+r m/tiny.onnx --input x.bin
 "$HBCC" run m/tiny.onnx --input m/x.npy --output o --format pb
 "$HBCC" run m/tiny.onnx --input m/x.npy --output o --format raw
 tail -c 20 o/out_0.npy | cmp - o/out_0.bin && echo same
