@@ -211,7 +211,7 @@ attention_rows(void *arg, int64_t begin, int64_t end, int worker)
 		int64_t b = r / (a->heads * a->q_len), h = r / a->q_len % a->heads, q = r % a->q_len;
 		int64_t kv = b * a->kv_heads + h / (a->heads / a->kv_heads);
 		int64_t row = qv->shape.rank == 3 ? (b * a->q_len + q) * a->heads + h : r;
-		float *shown = qk ? (float *)qk->data + r * a->total : NULL, most = -INFINITY;
+		float *shown = qk && a->total ? (float *)qk->data + r * a->total : NULL, most = -INFINITY;
 
 		for (int64_t i = 0; i < a->size; i++)
 			query[i] = ((const float *)qv->data)[row * a->size + i] * k->scale;
@@ -233,7 +233,7 @@ attention_rows(void *arg, int64_t begin, int64_t end, int worker)
 			s[t] /= sum;
 		if (shown && k->mode == 3)
 			memcpy(shown, s, sizeof(float) * (size_t)a->total);
-		if (!y)
+		if (!y || !a->v_size)
 			continue;
 		mix[isa](s, k->v + kv * a->total * a->v_size, a->total, a->v_size, out);
 		memcpy((float *)y->data + row * a->v_size, out, sizeof(float) * (size_t)a->v_size);

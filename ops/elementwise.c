@@ -472,9 +472,8 @@ legacy_operand(const hb_node *n, const hb_shape *a, hb_shape *b)
 	if (n->version >= 7 || !hb_attr_find(n, "axis"))
 		return true;
 	int64_t axis = hb_attr_i(n, "axis", 0);
-	if (axis < 0)
-		axis += a->rank;
-	if (axis < 0 || axis + b->rank > a->rank)
+	axis += axis < 0 ? a->rank : 0;
+	if (axis < 0 || axis > a->rank - b->rank)
 		return false;
 	while (axis + b->rank < a->rank)
 		b->dim[b->rank++] = 1;

@@ -174,7 +174,7 @@ run_soft(const hb_call *c, enum soft fn)
 {
 	const hb_shape *s = &c->in[0]->shape;
 	bool flat = c->n->version < 13;		/* one matrix, cut at axis */
-	int axis = axis_of(c->n, flat ? 1 : -1, s->rank);
+	int axis = HB_MAX(0, axis_of(c->n, flat ? 1 : -1, s->rank));
 	struct soft_call k = { c->cx->isa, fn, c->in[0]->data, c->out[0]->data, { 1, 1, 1 } };
 
 	if (!hb_shape_elems(s))
@@ -580,8 +580,13 @@ layer_norm(const hb_call *c, bool centred)
 	const hb_val *x = c->in[0], *mean = c->n->nout > 1 ? c->out[1] : NULL, *inv = c->n->nout > 2 ? c->out[2] : NULL;
 	int64_t n = layer_elems(c->n, &x->shape);
 
-	if (!hb_val_elems(x))
+	if (!hb_val_elems(x)) {		/* the mean of nothing */
+		static const float none = NAN;
+		for (int i = 1; i < c->n->nout; i++)
+			if (c->out[i])
+				hb_fill(c->out[i]->data, sizeof(none), &none, hb_val_elems(c->out[i]));
 		return;
+	}
 	float *room = c->scratch;
 	struct layer_call k = { c->cx->isa, x->data, layer_operand(c, 1, room),
 				layer_operand(c, 2, room + floats(n) / sizeof(float)), c->out[0]->data,

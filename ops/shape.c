@@ -63,13 +63,14 @@ static void
 run_dropout(const hb_call *c)
 {
 	static const float one = 1;
+	static const uint8_t yes = 1;
 	const hb_val *mask = c->n->nout > 1 ? c->out[1] : NULL;
 
 	run_copy(c);
 	if (!mask)
 		return;
 	if (mask->dtype == HB_BOOL)
-		memset(mask->data, 1, (size_t)hb_val_elems(mask));
+		hb_fill(mask->data, sizeof(yes), &yes, hb_val_elems(mask));
 	else
 		hb_fill(mask->data, sizeof(one), &one, hb_val_elems(mask));
 }
@@ -654,7 +655,7 @@ pad_rows(void *arg, int64_t begin, int64_t end, int worker)
 static void
 pad_constant(const hb_call *c, const struct pad *p)
 {
-	const hb_val *x = c->in[0], *y = c->out[0], *value = hb_call_in(c, 2);
+	const hb_val *x = c->in[0], *y = c->out[0], *value = c->n->version < 11 ? NULL : hb_call_in(c, 2);
 	size_t size = hb_dtype_size(y->dtype);
 	int64_t ss[HB_MAX_RANK], ds[HB_MAX_RANK], src = 0, dst = 0;
 	float attr = hb_attr_f(c->n, "value", 0);

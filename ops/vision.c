@@ -290,8 +290,8 @@ shape_roi_align(hb_graph *g, hb_node *n)
 		return HB_BAD(g, n, "mode is '%s'; avg or max is taken", mode);
 	if (strcmp(how, "half_pixel") && strcmp(how, "output_half_pixel"))
 		return HB_BAD(g, n, "coordinate_transformation_mode is '%s'; half_pixel or output_half_pixel is taken", how);
-	if (ratio < 0 || ratio > 1 << 16)
-		return HB_BAD(g, n, "sampling_ratio is %lld; 0 to 2^16 is taken", (long long)ratio);
+	if (ratio < 0 || ratio > 256)
+		return HB_BAD(g, n, "sampling_ratio is %lld; 0 to 256 is taken", (long long)ratio);
 	if (batch->shape.rank != 1 || n->in[1]->shape.rank != 2 || batch->shape.dim[0] != n->in[1]->shape.dim[0])
 		return HB_BAD(g, n, "batch_indices must have one entry for each roi");
 	return shape_roi(g, n, hb_attr_i(n, "output_height", 1), hb_attr_i(n, "output_width", 1), 4);
