@@ -13,6 +13,7 @@ ln -s "$s/test/00-circle.png" photo.png
 ln -s "$s/model.onnx" resnet.onnx
 hbcc compile model.onnx --march bayes --calib calib
 hbcc compile model.onnx --march bayes --calib calib --emit hbir
+hbcc compile model.onnx --march bayes --calib calib --name other -o other.hbm
 hbcc perf model.hbm --format json > perf.json
 {
 	sed -n 's/^\.Dl \(hbcc .*\)/\1/p; s/^\(hbcc .*\)/\1/p' "$TOP"/man/*.[15]
