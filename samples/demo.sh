@@ -8,7 +8,7 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
 step() {
-	printf '\n\033[1m$ hbcc %s\033[0m\n' "$*" | sed "s|$TOP|samples|g; s|$WORK/||g"
+	printf '\n$ hbcc %s\n' "$*" | sed "s|$TOP|samples|g; s|$WORK/||g"
 	"$HBCC" "$@"
 }
 

@@ -21,3 +21,4 @@ t pack a.hbm m/tiny.onnx -o d.hbm
 "$HBCC" compile m/tiny.onnx --march bernoulli2 --calib m/x4.npy --name third -o e.hbm
 t pack a.hbm e.hbm -o d.hbm
 ls d.hbm
+exit 0
