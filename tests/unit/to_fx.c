@@ -425,7 +425,7 @@ compare(const op_case *c, hb_dtype dt)
 		worst = fmax(worst, d);
 		same += d < 0.01;
 	}
-	if (worst > limit + 0.01 || (limit < 2 && (double)same < (c->equal ? c->equal : 0.99) * (double)n))
+	if (worst > limit + 0.01 || (limit < 2 && (double)same < floor((c->equal ? c->equal : 0.99) * (double)n)))
 		fail_msg("%s %s: %lld of %lld equal, at most %.2f apart", c->name, hb_dtype_name(dt), (long long)same, (long long)n, worst);
 	hb_graph_free(qdq);
 	hb_graph_free(fx);
