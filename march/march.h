@@ -80,6 +80,10 @@ hb_status hb_march_check(hb_graph *g, const hb_march *m, hb_node *n, hb_place_ru
 /* What an operator's inputs and output may be on the BPU, from its row; 0: not there. */
 uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output);
 
+/* May placed tensor t be of type dt, as its producer's row and its readers' have it, also those behind
+ * operators that pass a type through? */
+bool hb_march_takes(const hb_march *m, const hb_tensor *t, hb_dtype dt);
+
 /* ---- what a march file says, for `hbcc march` and the manual; terms are in march/rule.h ---- */
 const hb_march_op *hb_march_op_of(const hb_march *m, const char *op);	/* NULL: no row */
 bool hb_march_has_cpu(const hb_march *m, const char *op);	/* the vendor has a CPU kernel */

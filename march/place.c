@@ -34,12 +34,20 @@ static hb_status malformed(hb_ctx *cx, const hb_march *m, const hb_rule *r, cons
 			r->op, why, at + 1);
 }
 
-static hb_status compile(struct place *p, const hb_rule *rules, hb_map *into)
+/* Is a row of `op` wanted: all are where only is NULL; rules of every operator always. */
+static bool wanted(const char *op, const char *only)
+{
+	return !only || !strcmp(op, only) || !strcmp(op, "*");
+}
+
+static hb_status compile(struct place *p, const hb_rule *rules, const char *only, hb_map *into)
 {
 	hb_ctx *cx = p->g->cx;
 	for (const hb_rule *r = rules; r && r->op; r++) {
 		const char *why;
 		size_t at;
+		if (!wanted(r->op, only))
+			continue;
 		struct row *row = HB_NEW(p->scratch, struct row);
 		if (!row)
 			return HB_ERR_NOMEM;
@@ -60,7 +68,8 @@ static hb_status compile(struct place *p, const hb_rule *rules, hb_map *into)
 	return HB_OK;
 }
 
-static hb_status open_march(struct place *p, hb_graph *g, const hb_march *m)
+/* Readies the rows of march m: of operator `only`, or all. */
+static hb_status open_march(struct place *p, hb_graph *g, const hb_march *m, const char *only)
 {
 	*p = (struct place){ .g = g, .m = m, .scratch = hb_arena_new(g->cx) };
 	if (!p->scratch)
@@ -72,13 +81,13 @@ static hb_status open_march(struct place *p, hb_graph *g, const hb_march *m)
 	if (!p->bpu || !p->cpu || !p->ops || !p->vendor)
 		return HB_ERR_NOMEM;
 	for (const hb_march_op *op = m->ops; op && op->op; op++)
-		if (!hb_map_put(p->ops, op->op, (void *)(uintptr_t)op))
+		if (wanted(op->op, only) && !hb_map_put(p->ops, op->op, (void *)(uintptr_t)op))
 			return HB_ERR_NOMEM;
 	for (const char *const *s = m->cpu_ops; s && *s; s++)
-		if (!hb_map_put(p->vendor, *s, (void *)(uintptr_t)s))
+		if (wanted(*s, only) && !hb_map_put(p->vendor, *s, (void *)(uintptr_t)s))
 			return HB_ERR_NOMEM;
-	HB_TRY(compile(p, m->rules, p->bpu));
-	return compile(p, m->cpu_rules, p->cpu);
+	HB_TRY(compile(p, m->rules, only, p->bpu));
+	return compile(p, m->cpu_rules, only, p->cpu);
 }
 
 static void close_march(struct place *p)
@@ -173,6 +182,62 @@ static hb_status check_bpu(struct place *p, hb_node *n, hb_finding **out)
 	return check_rows(p, hb_map_get(p->bpu, name), &f, out);
 }
 
+/* The single reader of n's only output, where that is no model output and the reader is `op`. */
+static hb_node *sole_reader(const hb_node *n, const char *op)
+{
+	const hb_tensor *t = hb_out(n, 0);
+	if (!t || t->is_output || t->nuses != 1 || t->uses[0].index != 0)
+		return NULL;
+	hb_node *r = t->uses[0].node;
+	return strcmp(r->op_type, op) || *r->domain ? NULL : r;
+}
+
+/* NCHW to N,g,C/g,H,W, g and C/g swapped, back to NCHW: as exporters write a channel shuffle. Its three nodes,
+ * where Reshape n begins one. */
+static bool shuffle_from(hb_node *n, hb_node *parts[3])
+{
+	static const int64_t swapped[5] = { 0, 2, 1, 3, 4 };
+	hb_node *t = strcmp(n->op_type, "Reshape") ? NULL : sole_reader(n, "Transpose");
+	hb_node *r = t ? sole_reader(t, "Reshape") : NULL;
+	if (!r || !hb_in(n, 0) || !hb_out(r, 0))
+		return false;
+	size_t np;
+	const int64_t *perm = hb_attr_ints(t, "perm", &np);
+	const hb_shape *from = &n->in[0]->shape, *wide = &n->out[0]->shape, *to = &r->out[0]->shape;
+	if (!perm || np != 5 || memcmp(perm, swapped, sizeof(swapped)) || from->rank != 4 || wide->rank != 5 ||
+	    !hb_shape_eq(from, to) || wide->dim[0] != from->dim[0] || wide->dim[3] != from->dim[2] ||
+	    wide->dim[4] != from->dim[3])
+		return false;
+	parts[0] = n;
+	parts[1] = t;
+	parts[2] = r;
+	return true;
+}
+
+static bool in_shuffle(hb_node *n)
+{
+	hb_node *at = n, *parts[3];
+	for (int i = 0; i < 3 && at; i++) {
+		if (shuffle_from(at, parts) && parts[i] == n)
+			return true;
+		at = hb_in(at, 0) ? at->in[0]->producer : NULL;
+	}
+	return false;
+}
+
+/* Rules of node n under the name of another row. */
+static hb_status check_as(struct place *p, hb_node *n, const char *row, hb_finding **out)
+{
+	const hb_march_op *op = hb_map_get(p->ops, row);
+	if (!op || !op->bpu)
+		return add(p, out, true, hb_arena_printf(p->g->arena, "%s has no place on the BPU of %s", row, p->m->name),
+			   row, op ? op->source : p->m->list, alternative(row));
+	hb_facts f;
+	hb_facts_of(p->g, n, &f);
+	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
+	return check_rows(p, hb_map_get(p->bpu, row), &f, out);
+}
+
 /* The vendor's CPU kernel: what node n breaks, as the remark `vendor-cpu`. */
 static hb_status check_cpu(struct place *p, hb_node *n, hb_finding **out)
 {
@@ -198,10 +263,19 @@ static hb_status check_cpu(struct place *p, hb_node *n, hb_finding **out)
 hb_status hb_march_check(hb_graph *g, const hb_march *m, hb_node *n, hb_place_rule where, hb_finding **out)
 {
 	struct place p;
+	char buf[128];
+	const char *name = hb_march_row_name(n, buf, sizeof(buf));
+	bool shuffle = where == HB_RULE_BPU && hb_march_op_of(m, "ChannelShuffle") && in_shuffle(n);
+	/* A group goes by its root's rules, a chain by those that placed it. */
+	bool follows = n->group && (n->group->root != n || n->group->chain_in);
+	name = shuffle ? "ChannelShuffle" : name;
 	*out = NULL;
-	hb_status st = open_march(&p, g, m);
+	hb_status st = open_march(&p, g, m, where == HB_RULE_CPU && !strcmp(name, "Gemm") ? n->op_type : name);
 	if (st == HB_OK)
-		st = where == HB_RULE_BPU ? check_bpu(&p, n, out) : check_cpu(&p, n, out);
+		st = where == HB_RULE_CPU ? check_cpu(&p, n, out) :
+		     shuffle		  ? check_as(&p, n, name, out) :
+		     follows		  ? HB_OK :
+					    check_bpu(&p, n, out);
 	close_march(&p);
 	return st;
 }
@@ -210,7 +284,7 @@ hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out)
 {
 	struct place p;
 	*out = NULL;
-	hb_status st = open_march(&p, g, m);
+	hb_status st = open_march(&p, g, m, "model");
 	if (st == HB_OK) {
 		hb_facts f = { .v = { [HB_T_model_outputs] = (int64_t)g->noutputs } };
 		st = check_rows(&p, hb_map_get(p.bpu, "model"), &f, out);
@@ -297,19 +371,6 @@ static bool is_gelu(const hb_group *gr)
 	return true;
 }
 
-/* Rules of node n under the name of another row. */
-static hb_status check_as(struct place *p, hb_node *n, const char *row, hb_finding **out)
-{
-	const hb_march_op *op = hb_map_get(p->ops, row);
-	if (!op || !op->bpu)
-		return add(p, out, true, hb_arena_printf(p->g->arena, "%s has no place on the BPU of %s", row, p->m->name),
-			   row, op ? op->source : p->m->list, alternative(row));
-	hb_facts f;
-	hb_facts_of(p->g, n, &f);
-	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
-	return check_rows(p, hb_map_get(p->bpu, row), &f, out);
-}
-
 /* A chain is one lookup: GELU goes by its own row; of another each function goes by its row, and arithmetic
  * with scalars in between is part of the table. A chain of arithmetic alone goes by its parts. */
 static hb_status check_chain(struct place *p, hb_group *gr, bool *holds)
@@ -353,34 +414,6 @@ static hb_status settle_chain(struct place *p, hb_node *n, bool *holds)
 			m->group = NULL;
 	}
 	return HB_OK;
-}
-
-/* The single reader of n's only output, where that is no model output and the reader is `op`. */
-static hb_node *sole_reader(const hb_node *n, const char *op)
-{
-	const hb_tensor *t = hb_out(n, 0);
-	if (!t || t->is_output || t->nuses != 1 || t->uses[0].index != 0)
-		return NULL;
-	hb_node *r = t->uses[0].node;
-	return strcmp(r->op_type, op) || *r->domain ? NULL : r;
-}
-
-/* NCHW to N,g,C/g,H,W, g and C/g swapped, back to NCHW: as exporters write a channel shuffle. */
-static void mark_shuffle(struct place *p, hb_node *n)
-{
-	static const int64_t swapped[5] = { 0, 2, 1, 3, 4 };
-	hb_node *t = strcmp(n->op_type, "Reshape") ? NULL : sole_reader(n, "Transpose");
-	hb_node *r = t ? sole_reader(t, "Reshape") : NULL;
-	if (!r || !hb_in(n, 0) || !hb_out(r, 0))
-		return;
-	size_t np;
-	const int64_t *perm = hb_attr_ints(t, "perm", &np);
-	const hb_shape *from = &n->in[0]->shape, *wide = &n->out[0]->shape, *to = &r->out[0]->shape;
-	if (!perm || np != 5 || memcmp(perm, swapped, sizeof(swapped)) || from->rank != 4 || wide->rank != 5 ||
-	    !hb_shape_eq(from, to) || wide->dim[0] != from->dim[0] || wide->dim[3] != from->dim[2] ||
-	    wide->dim[4] != from->dim[3])
-		return;
-	p->shuffle[n->id] = p->shuffle[t->id] = p->shuffle[r->id] = true;
 }
 
 static hb_status place_one(struct place *p, hb_node *n)
@@ -528,8 +561,9 @@ static hb_status place_all(struct place *p)
 	bool shuffles = hb_map_get(p->ops, "ChannelShuffle") != NULL;
 	for (hb_node *n = p->g->first; n; n = n->next) {
 		n->findings = NULL;
-		if (shuffles)
-			mark_shuffle(p, n);
+		hb_node *parts[3];
+		if (shuffles && shuffle_from(n, parts))
+			p->shuffle[parts[0]->id] = p->shuffle[parts[1]->id] = p->shuffle[parts[2]->id] = true;
 	}
 	for (hb_node *n = p->g->first; n; n = n->next)
 		if (root_of(n) == n)
@@ -555,7 +589,7 @@ static hb_status place_all(struct place *p)
 hb_status hb_march_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
 {
 	struct place p;
-	hb_status st = open_march(&p, g, m);
+	hb_status st = open_march(&p, g, m, NULL);
 	p.o = o;
 	if (st == HB_OK)
 		st = place_all(&p);
@@ -605,4 +639,45 @@ uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output)
 	if (m->dilated_int8 && is_dilated(n))
 		return op->out_types & HB_BIT(HB_I8);
 	return sums(n) && !may_stay_int32(n) ? op->out_types & ~HB_BIT(HB_I32) : op->out_types;
+}
+
+/* ---- an edge's type ---- */
+
+/* Steps left of a walk over what an edge's type passes through; a longer walk says no. */
+enum { WALK = 2000, DEPTH = 100 };
+
+static const hb_node *root_of_const(const hb_node *n)
+{
+	return n->group ? n->group->root : n;
+}
+
+static bool readers_take(const hb_march *m, const hb_tensor *t, hb_dtype dt, int *steps, int depth)
+{
+	for (size_t i = 0; i < t->nuses; i++) {
+		const hb_node *n = root_of_const(t->uses[i].node);
+		if (n->on != HB_ON_BPU)
+			continue;
+		if (--*steps < 0 || depth >= DEPTH)
+			return false;
+		bool chain = n->group && n->group->chain_in;
+		if (!chain && !(hb_march_types(m, n, false) & HB_BIT(dt)))
+			return false;
+		bool passes = !chain && n->op && (n->op->role == HB_ROLE_PASS || n->op->role == HB_ROLE_CAT);
+		const hb_node *last = n->group && n->group->last ? n->group->last : n;
+		for (int k = 0; passes && k < last->nout; k++)
+			if (last->out[k] && (!(hb_march_types(m, n, true) & HB_BIT(dt)) ||
+					     !readers_take(m, last->out[k], dt, steps, depth + 1)))
+				return false;
+	}
+	return true;
+}
+
+bool hb_march_takes(const hb_march *m, const hb_tensor *t, hb_dtype dt)
+{
+	int steps = WALK;
+	const hb_node *n = t->producer ? root_of_const(t->producer) : NULL;
+	bool chain = n && n->group && n->group->chain_in;
+	if (n && n->on == HB_ON_BPU && !chain && !(hb_march_types(m, n, true) & HB_BIT(dt)))
+		return false;
+	return (!chain || dt != HB_I16 || m->fig.int16) && readers_take(m, t, dt, &steps, 0);
 }

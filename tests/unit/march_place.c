@@ -305,6 +305,12 @@ static void a_channel_shuffle_goes_by_its_own_row(void **state)
 		assert_int_equal(t->on, HB_ON_BPU);
 		assert_int_equal(q->on, HB_ON_BPU);
 		assert_int_equal(b->on, HB_ON_BPU);
+		hb_node *const parts[] = { r, t, q };
+		for (size_t k = 0; k < HB_LEN(parts); k++) {
+			hb_finding *f;
+			assert_int_equal(hb_march_check(g, hb_march_at(i), parts[k], HB_RULE_BPU, &f), HB_OK);
+			assert_null(f);
+		}
 	}
 	hb_attr_set_ints(g, t, "perm", other, 5);
 	place("bernoulli2", NULL);
@@ -379,6 +385,28 @@ static void types_follow_the_rows_and_the_tail(void **state)
 	assert_int_equal(hb_march_types(x3, e, true), 0);
 }
 
+static void an_edge_is_int16_where_all_its_neighbours_take_it(void **state)
+{
+	(void)state;
+	static const hb_op passes = { .name = "MaxPool", .role = HB_ROLE_PASS, .lut = same, .run = run };
+	const hb_march *bayes = hb_march_find("bayes");
+	hb_node *a = conv("a", tensor("x", 8, 8, 8), 8, 3);
+	hb_node *p = node("MaxPool", "p", a->out[0], 8, 8, 8);
+	hb_node *b = conv("b", p->out[0], 8, 3);
+	p->op = &passes;
+	place("bayes", NULL);
+	assert_true(hb_march_takes(bayes, a->out[0], HB_I16));
+	assert_true(hb_march_takes(bayes, b->out[0], HB_I16));
+	/* A resize behind the pool takes int8 only. */
+	hb_node *r = node("Resize", "r", p->out[0], 8, 8, 8);
+	place("bayes", NULL);
+	assert_int_equal(r->on, HB_ON_BPU);
+	assert_false(hb_march_takes(bayes, a->out[0], HB_I16));
+	assert_false(hb_march_takes(bayes, p->out[0], HB_I16));
+	assert_true(hb_march_takes(bayes, a->out[0], HB_I8));
+	assert_false(hb_march_takes(hb_march_find("bernoulli2"), b->out[0], HB_I16));
+}
+
 static void a_flattened_map_is_part_of_its_gemm(void **state)
 {
 	(void)state;
@@ -440,6 +468,7 @@ int main(void)
 		TEST(a_channel_shuffle_goes_by_its_own_row),
 		TEST(a_gelu_is_one_lookup_however_it_is_written),
 		TEST(types_follow_the_rows_and_the_tail),
+		TEST(an_edge_is_int16_where_all_its_neighbours_take_it),
 		TEST(a_flattened_map_is_part_of_its_gemm),
 		TEST(long_chains_of_movement_settle),
 	};
