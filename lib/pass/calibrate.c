@@ -63,6 +63,10 @@ edge_new(calib *c, const hb_node *n, hb_tensor *t)
 		return NULL;
 	const hb_qconfig *own = c->o->config ? c->o->config(c->o->config_arg, n, t) : NULL;
 	e->cfg = own ? *own : c->o->activations;
+	if (e->cfg.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
+		e->cfg.dtype = HB_I8;	/* a neighbour takes no int16 */
+		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);
+	}
 	t->user = e;
 	return e;
 }

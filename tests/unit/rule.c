@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -186,6 +187,25 @@ static void advice_is_true_for_every_rule_of_every_march(void **state)
 	assert_true(fixed > 1000);
 }
 
+/* The manual lists the terms; run from the project's folder. */
+static void the_manual_has_every_term(void **state)
+{
+	(void)state;
+	static char text[1 << 16];
+	FILE *f = fopen("man/hbcc-march.1", "r");
+	if (!f)
+		skip();
+	size_t n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	for (int t = 0; t < HB_NTERMS; t++) {
+		char item[512];
+		snprintf(item, sizeof(item), ".It Cm %s\n%s\n", hb_term_name((hb_term)t), hb_term_meaning((hb_term)t));
+		if (!strstr(text, item))
+			fail_msg("man/hbcc-march.1 does not say what %s is", hb_term_name((hb_term)t));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +213,7 @@ int main(void)
 		cmocka_unit_test(malformed_rules_are_refused_where_they_go_wrong),
 		cmocka_unit_test(deep_and_long_rules_are_refused),
 		cmocka_unit_test(a_broken_rule_says_what_was_found_and_the_nearest_way_out),
+		cmocka_unit_test(the_manual_has_every_term),
 		cmocka_unit_test(advice_is_true_for_every_rule_of_every_march),
 	};
 	return cmocka_run_group_tests(tests, open_arena, close_arena);
