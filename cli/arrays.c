@@ -504,6 +504,16 @@ jpeg_quiet(j_common_ptr j, int level)
 	(void)j, (void)level;
 }
 
+static void
+damaged(hb_ctx *cx, const char *path)
+{
+	const char *was = cx->file;
+
+	cx->file = path;
+	hb_warn(cx, NULL, "sample", "is a damaged JPEG: parts of the picture may be missing");
+	cx->file = was;
+}
+
 static hb_status
 jpeg_parse(hb_ctx *cx, array *a)
 {
@@ -532,6 +542,8 @@ jpeg_parse(hb_ctx *cx, array *a)
 	}
 	if (st == HB_OK)
 		jpeg_finish_decompress(&j);
+	if (st == HB_OK && j.err->num_warnings)
+		damaged(cx, a->path);
 	jpeg_destroy_decompress(&j);
 	return st;
 }

@@ -503,11 +503,13 @@ run(cli *c)
 				"counts what the simulator does; it takes a .hbm");
 	if (!hbm && c->a.check_hazards)
 		return hb_error(c->cx, HB_ERR_USAGE, "--check-hazards", "option", "takes a .hbm");
-	HB_TRY(inputs_read(&j));
-	if (c->a.output)
-		HB_TRY(make_folder(c, c->a.output));
-	HB_TRY(dump_prepare(&j));
-	st = hbm ? run_hbm(&j, path) : run_onnx(&j, path);
+	st = inputs_read(&j);
+	if (st == HB_OK && c->a.output)
+		st = make_folder(c, c->a.output);
+	if (st == HB_OK)
+		st = dump_prepare(&j);
+	if (st == HB_OK)
+		st = hbm ? run_hbm(&j, path) : run_onnx(&j, path);
 	for (size_t i = 0; i < j.nin; i++)
 		array_free(c->cx, &j.in[i].a);
 	return st == HB_OK ? dump_end(&j) : st;

@@ -199,31 +199,46 @@ add_path(samples *s, const char *said)
 	return HB_OK;
 }
 
+static hb_status
+open_all(samples *s, const strings *paths)
+{
+	cli *c = s->c;
+
+	for (size_t i = 0; i < paths->n; i++)
+		HB_TRY(add_path(s, paths->v[i]));
+	for (size_t i = 0; i < s->nports; i++) {
+		const port *p = &s->ports[i];
+
+		if (!s->s[i].n)
+			return hb_error(c->cx, HB_ERR_USAGE, "--calib", "sample", "input '%s' has no samples", p->name);
+		s->s[i].bytes = (size_t)hb_shape_elems(&p->shape) * hb_dtype_size(p->dtype);
+		s->s[i].buf = hb_big_alloc(c->cx, s->s[i].bytes ? s->s[i].bytes : 1);
+		if (!s->s[i].buf)
+			return hb_nomem(c->cx, p->name);
+	}
+	return HB_OK;
+}
+
 hb_status
 samples_open(cli *c, const strings *paths, const port *ports, size_t nports, samples **out)
 {
+	samples *s;
+
 	*out = NULL;
 	if (!paths->n || !nports)
 		return HB_OK;
-	samples *s = HB_NEW(c->arena, samples);
+	s = HB_NEW(c->arena, samples);
 	if (!s || !(s->s = HB_NEW_N(c->arena, stream, nports)) || !(s->ports = HB_NEW_N(c->arena, port, nports)))
 		return hb_nomem(c->cx, NULL);
 	s->c = c;
 	s->nports = nports;
 	memcpy(s->ports, ports, sizeof(*ports) * nports);
-	for (size_t i = 0; i < paths->n; i++)
-		HB_TRY(add_path(s, paths->v[i]));
-	for (size_t i = 0; i < nports; i++) {
-		if (!s->s[i].n)
-			return hb_error(c->cx, HB_ERR_USAGE, "--calib", "sample", "input '%s' has no samples",
-					ports[i].name);
-		s->s[i].bytes = (size_t)hb_shape_elems(&ports[i].shape) * hb_dtype_size(ports[i].dtype);
-		s->s[i].buf = hb_big_alloc(c->cx, s->s[i].bytes ? s->s[i].bytes : 1);
-		if (!s->s[i].buf)
-			return hb_nomem(c->cx, ports[i].name);
-	}
-	*out = s;
-	return HB_OK;
+	hb_status st = open_all(s, paths);
+	if (st == HB_OK)
+		*out = s;
+	else
+		samples_close(s);
+	return st;
 }
 
 void
