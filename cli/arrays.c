@@ -758,6 +758,34 @@ array_sample(cli *c, const array *a, const port *p, size_t input, int64_t k, voi
 	return HB_OK;
 }
 
+double
+value_at(const hb_val *v, int64_t i)
+{
+	switch (v->dtype) {
+	case HB_F32:
+		return ((const float *)v->data)[i];
+	case HB_I8:
+		return ((const int8_t *)v->data)[i];
+	case HB_U8:
+	case HB_BOOL:
+		return ((const uint8_t *)v->data)[i];
+	case HB_I16:
+		return ((const int16_t *)v->data)[i];
+	case HB_U16:
+		return ((const uint16_t *)v->data)[i];
+	case HB_I32:
+		return ((const int32_t *)v->data)[i];
+	case HB_U32:
+		return ((const uint32_t *)v->data)[i];
+	case HB_I64:
+		return (double)((const int64_t *)v->data)[i];
+	case HB_U64:
+		return (double)((const uint64_t *)v->data)[i];
+	default:
+		return 0;
+	}
+}
+
 hb_status
 value_dequantize(cli *c, const hb_val *v, const hb_q *q, float *out)
 {

@@ -176,6 +176,8 @@ hb_status array_sample(cli *c, const array *a, const port *p, size_t input, int6
 /* How many samples of p's shape array a holds. */
 hb_status array_count(cli *c, const array *a, const port *p, int64_t *n);
 
+/* Element i as a number. */
+double value_at(const hb_val *v, int64_t i);
 /* Integers of q as floats. */
 hb_status value_dequantize(cli *c, const hb_val *v, const hb_q *q, float *out);
 

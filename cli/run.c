@@ -169,34 +169,6 @@ in_float(cli *c, const hb_q *q, hb_val *v, void **held, size_t *bytes)
 	return HB_OK;
 }
 
-static double
-element(const hb_val *v, int64_t i)
-{
-	switch (v->dtype) {
-	case HB_F32:
-		return ((const float *)v->data)[i];
-	case HB_I8:
-		return ((const int8_t *)v->data)[i];
-	case HB_U8:
-	case HB_BOOL:
-		return ((const uint8_t *)v->data)[i];
-	case HB_I16:
-		return ((const int16_t *)v->data)[i];
-	case HB_U16:
-		return ((const uint16_t *)v->data)[i];
-	case HB_I32:
-		return ((const int32_t *)v->data)[i];
-	case HB_U32:
-		return ((const uint32_t *)v->data)[i];
-	case HB_I64:
-		return (double)((const int64_t *)v->data)[i];
-	case HB_U64:
-		return (double)((const uint64_t *)v->data)[i];
-	default:
-		return 0;
-	}
-}
-
 /* name: float32 1x10, min, max, mean, first values */
 static void
 print_value(cli *c, const char *name, const hb_val *v)
@@ -207,7 +179,7 @@ print_value(cli *c, const char *name, const hb_val *v)
 	char shape[HB_SHAPE_TEXT];
 
 	for (int64_t i = 0; i < n; i++) {
-		double x = element(v, i);
+		double x = value_at(v, i);
 
 		if (!isfinite(x))
 			continue;
@@ -223,7 +195,7 @@ print_value(cli *c, const char *name, const hb_val *v)
 		printf(", %lld not finite", (long long)(n - seen));
 	printf("\n ");
 	for (int64_t i = 0; i < HB_MIN(n, FIRST); i++)
-		printf(" %.6g", element(v, i));
+		printf(" %.6g", value_at(v, i));
 	puts(n > FIRST ? " ..." : "");
 }
 

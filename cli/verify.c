@@ -47,7 +47,7 @@ room(verify *v, float **p, size_t *have, size_t need)
 	return HB_OK;
 }
 
-/* Values as float: integers of q are dequantized into the scratch. */
+/* Values as float: integers of q are dequantized into the scratch, others are taken as they are. */
 static hb_status
 as_float(verify *v, const hb_val *x, const hb_q *q, const float **out)
 {
@@ -59,7 +59,11 @@ as_float(verify *v, const hb_val *x, const hb_q *q, const float **out)
 	}
 	HB_TRY(room(v, &v->scratch, &v->scratch_bytes, (size_t)HB_MAX(n, 1) * sizeof(float)));
 	*out = v->scratch;
-	return value_dequantize(v->c, x, q, v->scratch);
+	if (q && q->dtype != HB_NONE && q->dtype != HB_BOOL)
+		return value_dequantize(v->c, x, q, v->scratch);
+	for (int64_t i = 0; i < n; i++)
+		v->scratch[i] = (float)value_at(x, i);
+	return HB_OK;
 }
 
 static void
@@ -370,12 +374,15 @@ all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 		st = hb_exec_run(ex, in, out, keep_reference, v);
 		for (size_t i = 0; st == HB_OK && i < v->g->noutputs; i++) {
 			size_t need = (size_t)hb_shape_elems(&out[i].shape) * sizeof(float);
+			const float *values;
 
-			if (out[i].dtype != HB_F32 || !need)
+			if (!need)
 				continue;
-			st = room(v, &ref[i], &bytes[i], need);
+			st = as_float(v, &out[i], NULL, &values);
 			if (st == HB_OK)
-				memcpy(ref[i], out[i].data, need);
+				st = room(v, &ref[i], &bytes[i], need);
+			if (st == HB_OK)
+				memcpy(ref[i], values, need);
 		}
 		if (st == HB_OK)
 			st = second_run(s, v, in);
