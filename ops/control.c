@@ -2,9 +2,18 @@
  * condition chooses, and one copy of a body for each trip. What the number of trips is must be known. */
 #include "ops/nd.h"
 
-enum { MAX_TRIPS = 100000 };
+enum { MAX_TRIPS = 10000 };
 
 static const char iteration_attr[] = "hbcc.trip";	/* of a Loop that is being unrolled */
+
+/* A name of its own, as copies of a body repeat its names: "name.5" by the graph's next tensor. */
+static const char *
+fresh(hb_graph *g, const char *name)
+{
+	const char *s = hb_arena_printf(g->arena, "%.200s.%d", name, g->next_tensor);
+
+	return s ? s : name;
+}
 
 /* ---- copies of bodies ---- */
 
@@ -30,8 +39,11 @@ inlining_init(struct inlining *in, hb_graph *g, hb_node *at, const hb_graph *bod
 static hb_tensor *
 mapped(struct inlining *in, hb_tensor *t)
 {
-	if (!in->map[t->id])
-		in->map[t->id] = hb_tensor_clone(NULL, t, in->g);
+	if (!in->map[t->id]) {
+		hb_tensor named = *t;
+		named.name = fresh(in->g, t->name);
+		in->map[t->id] = hb_tensor_clone(NULL, &named, in->g);
+	}
 	return in->map[t->id];
 }
 
@@ -86,7 +98,7 @@ inline_node(struct inlining *in, const hb_node *from)
 	for (int i = 0; i < from->nout; i++) {
 		if (!from->out[i])
 			continue;
-		hb_tensor *t = hb_tensor_new(g, from->out[i]->name, HB_NONE, NULL);
+		hb_tensor *t = hb_tensor_new(g, fresh(g, from->out[i]->name), HB_NONE, NULL);
 		if (!t)
 			return hb_nomem(g->cx, from->name);
 		in->map[from->out[i]->id] = t;
@@ -112,7 +124,7 @@ put(hb_graph *g, hb_node *at, const char *op, int nin, hb_tensor *const *in, hb_
 	hb_node *n = hb_node_new(g, at, at->name, "", op, 13, nin, 1);
 
 	if (!out)
-		out = hb_tensor_new(g, at->name, HB_NONE, NULL);
+		out = hb_tensor_new(g, fresh(g, at->name), HB_NONE, NULL);
 	if (!n || !out)
 		return NULL;
 	for (int i = 0; i < nin; i++)
@@ -135,14 +147,14 @@ scalar(hb_graph *g, const char *name, hb_dtype dt, int64_t v)
 	const hb_shape s = { .rank = 0 };
 	uint8_t flag = v != 0;
 
-	return hb_tensor_const(g, name, dt, &s, dt == HB_BOOL ? (const void *)&flag : (const void *)&v);
+	return hb_tensor_const(g, fresh(g, name), dt, &s, dt == HB_BOOL ? (const void *)&flag : (const void *)&v);
 }
 
 /* x with a new dimension of extent 1 at `axis`. */
 static hb_tensor *
 unsqueezed(hb_graph *g, hb_node *at, hb_tensor *x, int64_t axis)
 {
-	hb_tensor *in[2] = { x, hb_tensor_ints(g, at->name, &axis, 1) };
+	hb_tensor *in[2] = { x, hb_tensor_ints(g, fresh(g, at->name), &axis, 1) };
 
 	return in[1] ? put(g, at, "Unsqueeze", 2, in, NULL) : NULL;
 }

@@ -40,19 +40,34 @@ const hb_op hb_op_identity = {
 	.convert = hb_to_fx_reshape,
 };
 
-/* Inference only: the output is the input, the mask is true. */
+/* Inference only: the output is the input, the mask is true; so it is with training_mode where nothing is dropped. */
+static hb_status
+check_training(hb_graph *g, hb_node *n)
+{
+	hb_tensor *ratio = hb_in(n, 1), *mode = hb_in(n, 2);
+	float r = 0.5f;
+
+	if (!mode)
+		return HB_OK;
+	if (!mode->is_const)
+		return hb_need_const(g, n, 2);
+	const uint8_t *on = hb_tensor_data(g, mode);
+	if (!on || hb_shape_elems(&mode->shape) != 1 || !on[0])
+		return HB_OK;
+	if (ratio && !ratio->is_const)
+		return hb_need_const(g, n, 1);
+	const void *data = ratio && hb_shape_elems(&ratio->shape) == 1 ? hb_tensor_data(g, ratio) : NULL;
+	if (data)
+		hb_float_load(ratio->dtype, data, 0, 1, 1, &r);
+	if (r == 0)
+		return HB_OK;
+	return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "training", "training_mode is set; only inference is supported");
+}
+
 static hb_status
 shape_dropout(hb_graph *g, hb_node *n)
 {
-	hb_tensor *mode = hb_in(n, 2);
-
-	if (mode) {
-		if (!mode->is_const)
-			return hb_need_const(g, n, 2);
-		const uint8_t *data = hb_tensor_data(g, mode);
-		if (data && hb_shape_elems(&mode->shape) == 1 && data[0])
-			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "training", "training_mode is set; only inference is supported");
-	}
+	HB_TRY(check_training(g, n));
 	if (n->version < 7 && hb_attr_find(n, "is_test") && !hb_attr_i(n, "is_test", 0))
 		hb_node_warn(g->cx, n, "training", "is_test is 0; it is run as in inference");
 	HB_TRY(hb_shape_same(g, n));
