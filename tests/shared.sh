@@ -167,6 +167,11 @@ long)
 			same_bytes "$m $march" "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)"
 		done
 	done
+	if command -v python3 > /dev/null && python3 -c 'import torchvision, onnx' 2> /dev/null; then
+		check "networks that torch exports" python3 "$TOP/tests/conform/exported.py" "$HBCC"
+	else
+		skip "networks that torch exports: no torchvision"
+	fi
 	for march in bernoulli2 bayes; do
 		for level in 0 1; do
 			bits classify-shapes "$SHARED/models/classify-shapes/model.onnx" $march $level "$SHARED/models/classify-shapes/test.npy" --calib "$(samples classify-shapes)"
