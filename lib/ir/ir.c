@@ -433,11 +433,36 @@ hb_node_absorb(hb_graph *g, hb_node *into, hb_node *gone)
 	gone->sources = gone->last_source = NULL;
 }
 
+/* The tensors around them that the bodies of node n read, one call after another: *a and *i
+ * begin as n->attrs and 0. NULL past the last. */
+static hb_tensor **
+next_captured(const hb_attr **a, size_t *i)
+{
+	for (; *a; *a = (*a)->next, *i = 0) {
+		if ((*a)->type == HB_ATTR_GRAPH && *i < (*a)->g->ncaptured)
+			return &(*a)->g->captured[(*i)++]->outer;
+	}
+	return NULL;
+}
+
+static void
+replace_captured(hb_graph *g, const hb_tensor *from, hb_tensor *to)
+{
+	for (const hb_node *n = g->first; n; n = n->next) {
+		const hb_attr *a = n->attrs;
+		size_t i = 0;
+		for (hb_tensor **t; (t = next_captured(&a, &i));)
+			*t = *t == from ? to : *t;
+	}
+}
+
 void
 hb_tensor_replace(hb_graph *g, hb_tensor *from, hb_tensor *to)
 {
 	if (from == to)
 		return;
+	if (g->has_bodies)
+		replace_captured(g, from, to);
 	for (size_t k = 0; k < from->nuses; k++) {
 		hb_use u = from->uses[k];
 		u.node->in[u.index] = add_use(g, to, u.node, u.index) ? to : NULL;
@@ -463,6 +488,51 @@ hb_tensor_replace(hb_graph *g, hb_tensor *from, hb_tensor *to)
 
 /* ---- order ---- */
 
+/* A node whose body reads what another node writes. */
+struct reader {
+	hb_node *node;
+	struct reader *next;
+};
+
+/* For each node, by its place in `at` (which ->user tells through waits), the nodes whose bodies
+ * read it; they wait for it. NULL without memory. */
+static struct reader **
+body_readers(hb_graph *g, hb_arena *arena, hb_node *const *at, size_t n, int *waits)
+{
+	struct reader **of = HB_NEW_N(arena, struct reader *, n + 1);
+	for (size_t k = 0; of && g->has_bodies && k < n; k++) {
+		const hb_attr *a = at[k]->attrs;
+		size_t i = 0;
+		for (hb_tensor **t; (t = next_captured(&a, &i));) {
+			if (!(*t)->producer)
+				continue;
+			struct reader *r = HB_NEW(arena, struct reader);
+			if (!r)
+				return NULL;
+			size_t p = (size_t)((int *)(*t)->producer->user - waits);
+			*r = (struct reader){ at[k], of[p] };
+			of[p] = r;
+			waits[k]++;
+		}
+	}
+	return of;
+}
+
+/* One of the things that node k waits for is done; when all are, it is ready. */
+static void
+one_less(const hb_node *k, int *waits, size_t *heap, size_t *nheap)
+{
+	int *w = k->user;
+	if (--*w)
+		return;
+	size_t c = (*nheap)++, v = (size_t)(w - waits);
+	while (c && heap[(c - 1) / 2] > v) {
+		heap[c] = heap[(c - 1) / 2];
+		c = (c - 1) / 2;
+	}
+	heap[c] = v;
+}
+
 hb_status
 hb_graph_sort(hb_graph *g)
 {
@@ -477,10 +547,15 @@ hb_graph_sort(hb_graph *g)
 		hb_arena_free(a);
 		return hb_nomem(g->cx, "graph");
 	}
-	size_t i = 0, nheap = 0, done = 0;
+	size_t i = 0, nheap = 0;
 	for (hb_node *k = g->first; k; k = k->next) {
 		at[i] = k;
 		k->user = &waits[i++];
+	}
+	struct reader **readers = body_readers(g, a, at, n, waits);
+	if (!readers) {
+		hb_arena_free(a);
+		return hb_nomem(g->cx, "graph");
 	}
 	for (i = 0; i < n; i++) {
 		for (int k = 0; k < at[i]->nin; k++) {
@@ -506,21 +581,13 @@ hb_graph_sort(hb_graph *g)
 		k->next = NULL;
 		*(g->last ? &g->last->next : &g->first) = k;
 		g->last = k;
-		done++;
 		for (int o = 0; o < k->nout; o++) {
 			hb_tensor *t = k->out[o];
-			for (size_t u = 0; t && u < t->nuses; u++) {
-				int *w = t->uses[u].node->user;
-				if (--*w)
-					continue;
-				size_t c = nheap++, v = (size_t)(w - waits);
-				while (c && heap[(c - 1) / 2] > v) {
-					heap[c] = heap[(c - 1) / 2];
-					c = (c - 1) / 2;
-				}
-				heap[c] = v;
-			}
+			for (size_t u = 0; t && u < t->nuses; u++)
+				one_less(t->uses[u].node, waits, heap, &nheap);
 		}
+		for (const struct reader *r = readers[top]; r; r = r->next)
+			one_less(r->node, waits, heap, &nheap);
 	}
 	hb_status st = HB_OK;
 	for (i = 0; i < n; i++) {
@@ -528,9 +595,23 @@ hb_graph_sort(hb_graph *g)
 			st = hb_fail(g->cx, at[i], HB_ERR_INPUT, "cycle", "the graph has a cycle through this node; a graph must have none");
 		at[i]->user = NULL;
 	}
-	(void)done;
 	hb_arena_free(a);
 	return st;
+}
+
+/* Whether a body of a node behind n reads t. */
+static bool
+read_by_body(const hb_graph *g, const hb_node *n, const hb_tensor *t)
+{
+	for (n = g->has_bodies ? n->next : NULL; n; n = n->next) {
+		const hb_attr *a = n->attrs;
+		size_t i = 0;
+		for (hb_tensor **c; (c = next_captured(&a, &i));) {
+			if (*c == t)
+				return true;
+		}
+	}
+	return false;
 }
 
 void
@@ -540,7 +621,7 @@ hb_graph_sweep(hb_graph *g)
 		prev = n->prev;
 		bool used = false;
 		for (int i = 0; i < n->nout; i++)
-			used = used || (n->out[i] && (n->out[i]->nuses || n->out[i]->is_output));
+			used = used || (n->out[i] && (n->out[i]->nuses || n->out[i]->is_output || read_by_body(g, n, n->out[i])));
 		if (!used) {
 			hb_node_absorb(g, NULL, n);
 			hb_node_remove(g, n);

@@ -218,6 +218,7 @@ struct hb_graph {
 	hb_graph *outer;		/* of a body: the graph around it */
 	hb_tensor **captured;		/* of a body: its tensors that have ->outer; the node with the body reads those */
 	size_t ncaptured, cap_captured;
+	bool has_bodies;		/* a node of it may have a graph as an attribute */
 };
 
 /* Puts a property into a list sorted by key, replacing; strings are copied into a. False without memory. */

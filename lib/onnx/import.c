@@ -246,6 +246,7 @@ attr_graph(struct import *im, struct scope *s, const hb_wire_field *f, hb_attr *
 	g->opsets = s->g->opsets;
 	a->type = HB_ATTR_GRAPH;
 	a->g = g;
+	s->g->has_bodies = true;
 	return read_graph(im, &body, f->p, f->n, false);
 }
 
@@ -349,6 +350,9 @@ read_attr(struct import *im, struct scope *s, const struct header *h, const hb_w
 		if (!s->fn)
 			st = hb_error(im->cx, HB_ERR_INPUT, h->where, "onnx-attribute",
 				      "attribute '%s' refers to '%s'; only nodes of functions refer to attributes", name, ref);
+		else if (b && b->type == HB_ATTR_GRAPH && b->g->outer != s->g)
+			st = hb_error(im->cx, HB_ERR_UNSUPPORTED, h->where, "onnx-attribute",
+				      "attribute '%s' is a graph from outside the body that the node is in; that is not taken", name);
 		else if (b)
 			*a = *b;
 		else

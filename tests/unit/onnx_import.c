@@ -229,6 +229,49 @@ an_empty_name_is_an_absent_operand(void **state)
 	hb_ctx_free(cx);
 }
 
+/* then/else graphs of one node each, which read tensors from around them */
+static pb
+branch(const char *op, const char *in)
+{
+	pb g = { 0 }, out = { 0 };
+	pb_str(&out, 1, "r");
+	pb_str(&g, GRAPH_NAME, op);
+	pb_add(&g, pb_node(op, "", in, "r"));
+	pb_msg(&g, GRAPH_OUTPUT, &out);
+	return g;
+}
+
+static void
+what_a_body_reads_from_outside_is_kept_and_comes_first(void **state)
+{
+	(void)state;
+	pb g = pb_graph(), n = pb_node("If", "if", "c", "y"), c = pb_value("c", 9, 0, NULL);
+	static const char *const names[] = { "then_branch", "else_branch" };
+	for (int i = 0; i < 2; i++) {
+		pb b = branch(i ? "Neg" : "Abs", i ? "x" : "a"), at = pb_attr(names[i], 5);
+		pb_msg(&at, ATTR_G, &b);
+		pb_msg(&n, NODE_ATTR, &at);
+	}
+	pb_msg(&g, GRAPH_INPUT, &c);
+	pb_add(&g, n);				/* stands before what its branch reads */
+	pb_add(&g, pb_node("Relu", "outside", "x", "a"));
+	pb m = pb_model(&g, 13);
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *r = read_ok(cx, &m);
+	assert_string_equal(r->first->name, "outside");
+	const hb_graph *then = hb_attr_find(r->last, "then_branch")->g;
+	assert_int_equal(then->ncaptured, 1);
+	assert_ptr_equal(then->captured[0]->outer, hb_tensor_find(r, "a"));
+	assert_ptr_equal(then->outer, r);
+	hb_graph_sweep(r);
+	assert_int_equal(r->nnodes, 2);		/* nobody but the body reads 'a' */
+	hb_tensor_replace(r, hb_tensor_find(r, "a"), hb_tensor_find(r, "x"));
+	assert_ptr_equal(then->captured[0]->outer, hb_tensor_find(r, "x"));
+	hb_graph_sweep(r);
+	assert_int_equal(r->nnodes, 1);
+	hb_ctx_free(cx);
+}
+
 /* function Scale(a; by) = a * by, and Twice(a) = Scale(Scale(a; 2); 2) */
 static pb
 with_functions(void)
@@ -515,6 +558,7 @@ main(void)
 		cmocka_unit_test(a_symbolic_first_dimension_is_one),
 		cmocka_unit_test(another_symbolic_dimension_asks_for_input_shape),
 		cmocka_unit_test(an_empty_name_is_an_absent_operand),
+		cmocka_unit_test(what_a_body_reads_from_outside_is_kept_and_comes_first),
 		cmocka_unit_test(functions_become_their_nodes),
 		cmocka_unit_test(a_function_may_hand_its_input_through),
 		cmocka_unit_test(functions_that_grow_without_end_are_refused),
