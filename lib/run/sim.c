@@ -697,7 +697,7 @@ hb_sim_new(hb_ctx *cx, const hb_program *p, const hb_figures *f, const hb_sim_op
 	if (o)
 		s->opt = *o;
 	for (const hb_meta *m = p->meta; m; m = m->next)
-		if (!strcmp(m->key, "round") && !strcmp(m->value, "half_up"))
+		if (!strcmp(m->key, "hbcc.option.round") && !strcmp(m->value, "half_up"))
 			s->round = HB_HALF_UP;
 	hb_status st = make(s, f);
 	if (st != HB_OK) {

@@ -232,6 +232,63 @@ a_line_of_disassembly_reads_as_the_manual_has_it(void **state)
 	hb_ctx_free(cx);
 }
 
+/* The line "lead words." of the manual, with the words that follow in a table's row. */
+static void
+manual_says(const char *at, const char *lead, const char *words, int noptional)
+{
+	char want[512];
+	int n = snprintf(want, sizeof want, "%s ", lead), count = 1, k = 0;
+	for (const char *s = words; s[0] && s[1]; s++)
+		count += *s == ' ';
+	for (const char *s = words; *s; k++) {
+		size_t len = strcspn(s, " ");
+		n += snprintf(want + n, sizeof want - (size_t)n, "%s%.*s%s", k ? " " : "", (int)len, s,
+			      k >= count - noptional ? " (may be absent)" : "");
+		s += len + (s[len] == ' ');
+	}
+	snprintf(want + n, sizeof want - (size_t)n, ".\n");
+	const char *found = strstr(at, want), *next = strstr(at + 1, ".It Ic ");
+	if (!found || (next && found > next))
+		fail_msg("man/hbm.5 lacks: %s", want);
+}
+
+static void
+the_manual_has_every_row_of_the_tables(void **state)
+{
+	(void)state;
+	static char text[1 << 16];
+	FILE *f = fopen("man/hbm.5", "r");
+	assert_non_null(f);
+	size_t n = fread(text, 1, sizeof text - 1, f);
+	fclose(f);
+	text[n] = 0;
+	for (int op = 0; op < HB_NOPCODES; op++) {
+		const hb_insn_row *row = hb_insn_row_of((hb_opcode)op);
+		char head[64];
+		snprintf(head, sizeof head, ".It Ic %d %s\n", op, row->name);
+		const char *at = strstr(text, head);
+		if (!at)
+			fail_msg("man/hbm.5 lacks: %s", head);
+		manual_says(at, "Operands:", row->operands, row->noptional);
+		manual_says(at, "Immediates:", row->imms, 0);
+	}
+	for (int k = 0; k < HB_NFNS; k++) {
+		char word[64];
+		snprintf(word, sizeof word, "%d %s%s", k, hb_fn_name((hb_fn)k), k + 1 < HB_NFNS ? ", " : ".");
+		assert_non_null(strstr(text, word));
+	}
+	for (int k = 0; k < HB_NENGINES; k++) {
+		char word[64];
+		snprintf(word, sizeof word, "%s (%d)", hb_engine_name((hb_engine)k), k);
+		assert_non_null(strstr(text, word));
+	}
+	for (int k = 0; k < HB_NSPACES; k++) {
+		char word[64];
+		snprintf(word, sizeof word, "%s (%d)", hb_space_name((hb_space)k), k);
+		assert_non_null(strstr(text, word));
+	}
+}
+
 int
 main(void)
 {
@@ -242,6 +299,7 @@ main(void)
 		cmocka_unit_test(in_place_is_for_equal_views_of_ew_lut_and_copy),
 		cmocka_unit_test(decoding_undoes_encoding),
 		cmocka_unit_test(random_words_never_do_harm),
+		cmocka_unit_test(the_manual_has_every_row_of_the_tables),
 		cmocka_unit_test(a_line_of_disassembly_reads_as_the_manual_has_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
