@@ -325,7 +325,9 @@ program_json(const hb_program *p, hb_buf *out)
 void
 hb_disas_json(hb_program *const *programs, size_t n, hb_buf *out)
 {
-	hb_buf_str(out, "{\"schema\": \"hbcc.disas/1\", \"models\": [");
+	hb_buf_str(out, "{\"schema\": \"hbcc.disas/1\", \"march\": ");
+	put_json(out, text_json(out->cx, n ? programs[0]->march : ""));
+	hb_buf_str(out, ", \"models\": [");
 	for (size_t k = 0; k < n; k++) {
 		hb_buf_str(out, k ? ",\n" : "\n");
 		program_json(programs[k], out);

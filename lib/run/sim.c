@@ -651,7 +651,7 @@ make(hb_sim *s, const hb_figures *f)
 					(unsigned long long)there);
 	}
 	HB_TRY(make_memory(s));
-	if (name_owners(s) != HB_OK)
+	if (s->opt.tags && name_owners(s) != HB_OK)
 		return hb_nomem(s->cx, "the simulator");
 	s->exec = HB_NEW_N(s->arena, hb_exec *, p->nsegments + 1);
 	s->in = HB_NEW_N(s->arena, hb_val *, p->nsegments + 1);
