@@ -381,8 +381,11 @@ read_graphs(reader *r, uint32_t model)
 		const uint8_t *onnx = hb_get_bytes(&c, n);
 		if (!onnx)
 			return bad(r, "the section of CPU graphs is cut short");
-		HB_TRY(hb_onnx_parse(r->cx, onnx, (size_t)n, NULL, NULL, &s->graph));
-		HB_TRY(hb_pass_shapes(s->graph, false));
+		hb_status st = hb_onnx_parse(r->cx, onnx, (size_t)n, NULL, NULL, &s->graph);
+		if (st == HB_OK)
+			st = hb_pass_shapes(s->graph, false);
+		if (st != HB_OK)	/* what it says about the graph is about this file's contents */
+			return st == HB_ERR_NOMEM || st == HB_ERR_SYSTEM ? st : HB_ERR_INPUT;
 	}
 	return at_end(r, &c, "CPU graphs");
 }
