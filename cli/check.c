@@ -104,14 +104,11 @@ judge(report *r)
 	r->subgraph = HB_NEW_N(r->c->arena, int, segments + 1);
 	if (!r->subgraph)
 		return hb_nomem(r->c->cx, NULL);
-	for (int i = 0; i < segments; i++) {
-		bool on = false;
-
-		for (const hb_node *n = r->g->first; n; n = n->next)
-			on |= n->segment == i && n->on == HB_ON_BPU;
-		r->subgraph[i] = bpu;
-		bpu += on;
-	}
+	for (const hb_node *n = r->g->first; n; n = n->next)
+		if (n->on == HB_ON_BPU && n->segment >= 0)
+			r->subgraph[n->segment] = 1;
+	for (int i = 0; i < segments; i++)
+		r->subgraph[i] = r->subgraph[i] ? bpu++ : -1;
 	for (const hb_source *s = r->g->sources; s; s = s->next) {
 		bool vendor = false;
 

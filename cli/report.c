@@ -126,16 +126,17 @@ table_text(const table *t, FILE *f)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i + t->ncols <= t->n; i += t->ncols) {
-		for (size_t k = 0; k < t->ncols; k++) {
-			size_t width = 0;
+	size_t *width = HB_NEW_N(t->c->arena, size_t, t->ncols);
 
-			for (size_t r = k; r < t->n; r += t->ncols)
-				width = HB_MAX(width, columns(t->cells[r]));
+	for (size_t i = 0; width && i < t->n; i++)
+		width[i % t->ncols] = HB_MAX(width[i % t->ncols], columns(t->cells[i]));
+	for (size_t i = 0; width && i + t->ncols <= t->n; i += t->ncols) {
+		for (size_t k = 0; k < t->ncols; k++) {
 			const char *cell = t->cells[i + k];
+
 			fputs(cell, f);
 			if (k + 1 < t->ncols)
-				fprintf(f, "%*s", (int)(width - columns(cell) + 2), "");
+				fprintf(f, "%*s", (int)(width[k] - columns(cell) + 2), "");
 		}
 		fputc('\n', f);
 	}
