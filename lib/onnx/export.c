@@ -214,10 +214,24 @@ node_message(struct writer *w, const hb_export *x, const hb_draft *d, struct lis
 
 /* ---- graphs ---- */
 
+/* `name`, or with "~2", "~3", ... behind it where a node has that name already: ONNX Runtime wants
+ * node names to differ. NULL without memory. */
+static const char *
+node_name(struct writer *w, hb_map *taken, const char *name)
+{
+	int *last = hb_map_get(taken, name);
+	const char *own = name;
+	while (last && own && hb_map_get(taken, own))
+		own = hb_arena_printf(w->arena, "%s~%d", name, ++*last + 1);
+	int *count = own ? HB_NEW(w->arena, int) : NULL;
+	return count && hb_map_put(taken, own, count) ? own : NULL;
+}
+
 /* Pieces of a GraphProto while its nodes are gone through. */
 struct pieces {
 	struct list nodes, inits, inputs, outputs, infos;
 	hb_map *seen;			/* names of constants that are written */
+	hb_map *node_names;
 };
 
 /* A large repeated element as a node that repeats it. */
@@ -228,9 +242,9 @@ splat_node(struct writer *w, hb_export *x, hb_tensor *t, struct pieces *p)
 	hb_attr *a = HB_NEW(w->arena, hb_attr);
 	hb_shape dims = { .rank = 1, .dim = { t->shape.rank } };
 	hb_tensor *shape = hb_export_const(x, t->name, "shape", HB_I64, &dims, t->shape.dim);
-	hb_draft *d = hb_export_draft(x, t->name, "ConstantOfShape", "", 1, 1);
+	hb_draft *d = hb_export_draft(x, node_name(w, p->node_names, t->name), "ConstantOfShape", "", 1, 1);
 	Onnx__TensorProto *m;
-	if (!one || !a || !shape || !d)
+	if (!one || !a || !shape || !d || !d->name)
 		return no_memory(w);
 	*one = (hb_tensor){ .name = "value", .dtype = t->dtype, .is_const = true, .has_shape = true, .is_splat = true, .splat = t->splat, .id = -1 };
 	one->shape = (hb_shape){ .rank = 1, .dim = { 1 } };
@@ -260,10 +274,10 @@ constant(struct writer *w, hb_export *x, hb_tensor *t, struct pieces *p)
 static hb_status
 graph_message(struct writer *w, hb_graph *g, const hb_export *outer, int opset, Onnx__GraphProto **out)
 {
-	struct pieces p = { .seen = hb_map_new(w->arena) };
+	struct pieces p = { .seen = hb_map_new(w->arena), .node_names = hb_map_new(w->arena) };
 	hb_export x = { .g = g, .arena = w->arena, .names = hb_map_new(w->arena), .opset = opset, .outer = outer };
 	Onnx__GraphProto *m = MESSAGE(w, Onnx__GraphProto, ONNX__GRAPH_PROTO__INIT);
-	if (!p.seen || !x.names || !m)
+	if (!p.seen || !p.node_names || !x.names || !m)
 		return no_memory(w);
 	for (hb_node *n = g->first; n; n = n->next)
 		HB_TRY(hb_export_node(&x, n));
@@ -273,7 +287,10 @@ graph_message(struct writer *w, hb_graph *g, const hb_export *outer, int opset, 
 	}
 	for (size_t i = 0; i < g->noutputs; i++)
 		HB_TRY(constant(w, &x, g->outputs[i], &p));
-	for (const hb_draft *d = x.first; d; d = d->next) {
+	for (hb_draft *d = x.first; d; d = d->next) {
+		d->name = node_name(w, p.node_names, d->name);
+		if (!d->name)
+			return no_memory(w);
 		HB_TRY(node_message(w, &x, d, &p.nodes));
 		for (int i = 0; i < d->nout; i++) {
 			const hb_tensor *t = d->out[i];

@@ -273,6 +273,23 @@ what_is_new_in_25_is_written_in_17(void **state)
 }
 
 static void
+equal_node_names_get_a_number(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	pb g = pb_graph();
+	pb_add(&g, pb_node("Relu", "n", "x", "a"));
+	pb_add(&g, pb_node("Abs", "n", "a", "b"));
+	pb_add(&g, pb_node("Neg", "n", "b", "y"));
+	pb m = pb_model(&g, 13);
+	hb_graph *r = same_after_export(cx, &m);
+	assert_string_equal(r->first->name, "n");
+	assert_string_equal(r->first->next->name, "n~2");
+	assert_string_equal(r->last->name, "n~3");
+	hb_ctx_free(cx);
+}
+
+static void
 int16_makes_the_file_newer(void **state)
 {
 	(void)state;
@@ -371,6 +388,7 @@ main(void)
 		cmocka_unit_test(a_split_into_equal_parts),
 		cmocka_unit_test(an_operator_that_needs_it_makes_the_file_newer),
 		cmocka_unit_test(what_is_new_in_25_is_written_in_17),
+		cmocka_unit_test(equal_node_names_get_a_number),
 		cmocka_unit_test(int16_makes_the_file_newer),
 		cmocka_unit_test(a_large_repeated_element_is_a_small_file),
 		cmocka_unit_test(scales_and_uncalibrated_come_back),
