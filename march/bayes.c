@@ -215,6 +215,7 @@ const hb_rule hb_bayes_rules[] = {
 	NOTED("Conv", "rank == 5 => dd == 1 && dh == 1 && dw == 1", NULL),
 	NOTED("Conv", "rank == 5 && D * C > 4096 => H * ceil_to(W, 256) * D * C < 1Gi", NULL),
 	NOTED("Conv", "rank == 5 => kd * C <= 8192", NULL),
+	{ "Conv", "rank == 5 => sd == sh", NULL, PLUGIN, NULL, true },
 	{ "Conv", "rank == 5 => kd <= 9 && kh <= 9", NULL, PLUGIN, NULL, true },
 	{ "Conv", "model_output == 1 => OC <= 16384", NULL, PLUGIN, NULL, true },
 

@@ -113,7 +113,7 @@ static void shapes(hb_graph *g, hb_node *n, hb_facts *f)
 	dims5(n, broadcasts(n) && own ? &own->shape : xs, d);
 	dims5(n, ys, o);
 	SET(N, d[0]), SET(C, d[1]), SET(D, d[2]), SET(H, d[3]), SET(W, d[4]);
-	SET(ON, o[0]), SET(OC, o[1]), SET(OD, o[2]), SET(OH, o[3]), SET(OW, o[4]);
+	SET(ON, o[0]), SET(OC, o[1]), SET(OH, o[3]), SET(OW, o[4]);
 	SET(rank, xs->rank);
 	const hb_tensor *b = in_at(n, 1);
 	SET(rank1, b ? b->shape.rank : 0);
@@ -161,7 +161,7 @@ static void broadcasting(hb_node *n, hb_facts *f)
 	const hb_shape *o = &y->shape;
 	int nb = 0, first = -1;
 	bool same_nhw = true;
-	bool equal = true, scalar = false, along_n = false, mixed = false;
+	bool equal = true, scalar = false, along_n = false;
 	int class[HB_MAX_RANK] = { 0 };
 	for (int i = 0; i < n->nin; i++) {
 		const hb_tensor *t = n->in[i];
@@ -183,7 +183,6 @@ static void broadcasting(hb_node *n, hb_facts *f)
 				continue;
 			broadcast = true;
 			along_n = along_n || (k == 0 && o->rank >= 4);
-			mixed = mixed || class[k];
 			class[k] |= 1 << HB_MIN(i, 30);
 		}
 		nb += broadcast;
@@ -199,7 +198,7 @@ static void broadcasting(hb_node *n, hb_facts *f)
 		before = class[k];
 	}
 	SET(equal_shapes, equal), SET(same_nhw, same_nhw), SET(scalar, scalar), SET(bcast, nb), SET(bcast_n, along_n);
-	SET(bcast_ok, !mixed), SET(merged, merged), SET(merged_plain, plain);
+	SET(merged, merged), SET(merged_plain, plain);
 	for (int i = 0; i < HB_MIN(n->nin, 2); i++) {
 		const hb_tensor *b = n->in[i];
 		if (!b || !b->shape.rank)
@@ -381,7 +380,7 @@ static void reduction(hb_graph *g, hb_node *n, hb_facts *f)
 			set |= 1u << a;
 	}
 	int naxes = 0, first = -1;
-	bool chw = true, nc = true;
+	bool nc = true;
 	for (int k = 0; k < rank; k++) {
 		if (!(set >> k & 1))
 			continue;
@@ -389,11 +388,10 @@ static void reduction(hb_graph *g, hb_node *n, hb_facts *f)
 		if (first < 0)
 			first = k;
 		int64_t a = axis4(n, k, rank);
-		chw = chw && a != 0;
 		nc = nc && a <= 1;
 	}
 	unsigned hw = rank >= 2 ? 3u << (rank - 2) : 0;
-	SET(naxes, naxes), SET(axes_hw, hw && set == hw), SET(axes_chw, chw), SET(axes_nc, nc);
+	SET(naxes, naxes), SET(axes_hw, hw && set == hw), SET(axes_nc, nc);
 	SET(keepdims, hb_attr_i(n, "keepdims", 1));
 	if (first >= 0) {
 		SET(axis, axis4(n, first, rank));
@@ -507,6 +505,20 @@ static void words(hb_node *n, hb_facts *f)
 		set_word(f, HB_T_index_type, "int64");
 }
 
+/* min(H, W) + 2 pad - 2 (max_displacement / stride2 * stride2) - kernel + 1 - stride1. */
+static void correlation(hb_node *n, hb_facts *f)
+{
+	int64_t k = hb_attr_i(n, "kernel_size", 1), far = hb_attr_i(n, "max_displacement", 1);
+	int64_t step = hb_attr_i(n, "stride2", 1), pad = hb_attr_i(n, "pad_size", 0);
+	enum { LARGEST = 1 << 30 };
+	k = HB_MIN(HB_MAX(k, 0), LARGEST);
+	far = HB_MIN(HB_MAX(far, 0), LARGEST);
+	pad = HB_MIN(HB_MAX(pad, 0), LARGEST);
+	int64_t reach = step > 0 ? far / step * step : far;
+	SET(kh, k), SET(kw, k);
+	SET(corr, HB_MIN(GET(H), GET(W)) + 2 * pad - 2 * reach - k + 1 - HB_MAX(hb_attr_i(n, "stride1", 1), 0));
+}
+
 /* A crop's boxes: [start..., end...] as fractions of each dimension's last index. */
 static void crop(hb_graph *g, hb_node *n, hb_facts *f)
 {
@@ -549,6 +561,8 @@ void hb_facts_of(hb_graph *g, hb_node *n, hb_facts *f)
 		indices(n, f);
 	words(n, f);
 	crop(g, n, f);
+	if (is(n, "Correlation"))
+		correlation(n, f);
 	if (is(n, "Mul") || is(n, "Div"))
 		zeros(g, n, f);
 	if (is(n, "LSTM") || is(n, "GRU") || is(n, "RNN")) {

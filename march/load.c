@@ -1,4 +1,4 @@
-/* load.c: a user's own march, from YAML (hbcc-march(1) has the keys): the same data as the
+/* load.c: a user's own march, from YAML (hbcc-march(5) has the keys): the same data as the
  * built-in ones, over a built-in base or from nothing, checked before anything uses it. */
 #include "march/march.h"
 

@@ -291,8 +291,9 @@ static bool make(const char *op, const struct node *from, struct made *m)
 				hb_node_set_in(g, n, i, tensor(g, "w", HB_F32, 3, x, true));
 		nout = (int)k[PARTS];
 	} else if (IS(op, "horizon::Correlation")) {
-		const int64_t kernel[2] = { k[KH], k[KW] };
-		hb_attr_set_ints(g, n, "kernel_shape", kernel, 2);
+		hb_attr_set_i(g, n, "kernel_size", k[KH]);
+		hb_attr_set_i(g, n, "pad_size", k[PH]);
+		hb_attr_set_i(g, n, "max_displacement", k[DH]);
 	} else if (nin > 1 || IS(op, "Where", "TopK", "Gather", "GatherElements", "GatherND", "ScatterElements",
 				 "ScatterND", "Pow", "PRelu", "RoiAlign", "horizon::RoIAlign", "Range", "CumSum")) {
 		if (nin < 2 || rankb < 0)
