@@ -31,7 +31,8 @@ operand_dims(hb_graph *g, hb_node *n, int i, const char *heads_attr, int64_t *he
 	if (s->rank != 3)
 		return HB_BAD(g, n, "input %d has rank %d; 3 or 4 is taken", i, s->rank);
 	if (*heads < 1 || s->dim[2] % *heads)
-		return HB_BAD(g, n, "%s is %lld; it must divide %lld", heads_attr, (long long)*heads, (long long)s->dim[2]);
+		return HB_BAD(g, n, "%s is %lld; it must divide %lld", heads_attr, (long long)*heads,
+			      (long long)s->dim[2]);
 	*len = s->dim[1];
 	*size = s->dim[2] / *heads;
 	return HB_OK;
@@ -53,8 +54,9 @@ check_mask(hb_graph *g, hb_node *n, struct attention *a)
 		int64_t dim = m->shape.dim[k];
 		bool shorter = i == 3 && n->version >= 24 && dim < want[3];
 		if (dim != 1 && dim != want[i] && !shorter)
-			return HB_BAD(g, n, "attn_mask %s does not broadcast to %lldx%lldx%lldx%lld", hb_shape_text(&m->shape, text),
-				      (long long)want[0], (long long)want[1], (long long)want[2], (long long)want[3]);
+			return HB_BAD(g, n, "attn_mask %s does not broadcast to %lldx%lldx%lldx%lld",
+				      hb_shape_text(&m->shape, text), (long long)want[0], (long long)want[1],
+				      (long long)want[2], (long long)want[3]);
 		if (shorter && dim != 1)
 			a->mask_len = dim;
 		a->mask_stride[i] = dim == 1 ? 0 : stride;
@@ -81,7 +83,8 @@ shape_attention(hb_graph *g, hb_node *n)
 	    v_heads != a->kv_heads || v_len != a->kv_len)
 		return HB_BAD(g, n, "Q, K and V do not go together");
 	if (a->kv_heads < 1 || a->heads % a->kv_heads)
-		return HB_BAD(g, n, "%lld heads of Q do not divide by %lld of K", (long long)a->heads, (long long)a->kv_heads);
+		return HB_BAD(g, n, "%lld heads of Q do not divide by %lld of K", (long long)a->heads,
+			      (long long)a->kv_heads);
 	if (mode < 0 || mode > 3)
 		return HB_BAD(g, n, "qk_matmul_output_mode is %lld; 0 to 3 is taken", (long long)mode);
 	if ((pk != NULL) != (pv != NULL))
@@ -97,7 +100,8 @@ shape_attention(hb_graph *g, hb_node *n)
 	if (!hb_add64(a->past, a->kv_len, &a->total))
 		return HB_BAD(g, n, "past is too long");
 	if (lens && (lens->shape.rank != 1 || lens->shape.dim[0] != a->batch))
-		return HB_BAD(g, n, "nonpad_kv_seqlen must have one entry for each of %lld batches", (long long)a->batch);
+		return HB_BAD(g, n, "nonpad_kv_seqlen must have one entry for each of %lld batches",
+			      (long long)a->batch);
 	HB_TRY(check_mask(g, n, a));
 
 	hb_shape y = n->in[Q]->shape;
@@ -106,7 +110,8 @@ shape_attention(hb_graph *g, hb_node *n)
 	else
 		y.dim[3] = a->v_size;
 	HB_TRY(hb_set_out(g, n, 0, HB_F32, &y));
-	hb_shape k = { 4, { a->batch, a->kv_heads, a->total, a->size } }, v = { 4, { a->batch, a->kv_heads, a->total, a->v_size } };
+	hb_shape k = { 4, { a->batch, a->kv_heads, a->total, a->size } },
+		 v = { 4, { a->batch, a->kv_heads, a->total, a->v_size } };
 	HB_TRY(hb_set_out(g, n, 1, HB_F32, &k));
 	HB_TRY(hb_set_out(g, n, 2, HB_F32, &v));
 	hb_shape qk = { 4, { a->batch, a->heads, a->q_len, a->total } };
@@ -155,7 +160,8 @@ gather_past(const hb_call *c, const struct attention *a, int i, int64_t size, fl
 		hb_move(c->cx, 4, dim, sizeof(float), to, ds, past->data, behind);
 	dim[2] = a->kv_len;
 	if (hb_val_elems(x))
-		hb_move(c->cx, 4, dim, sizeof(float), to + a->past * size, ds, x->data, x->shape.rank == 3 ? flat : dense);
+		hb_move(c->cx, 4, dim, sizeof(float), to + a->past * size, ds, x->data,
+			x->shape.rank == 3 ? flat : dense);
 }
 
 static void
@@ -169,7 +175,8 @@ add_mask(const struct attention_call *k, int64_t b, int64_t h, int64_t q, float 
 		int64_t at = b * a->mask_stride[0] + h * a->mask_stride[1] + q * a->mask_stride[2];
 		for (int64_t t = 0; t < a->mask_len; t++) {
 			int64_t i = at + t * a->mask_stride[3];
-			s[t] += m->dtype == HB_BOOL ? (((const uint8_t *)m->data)[i] ? 0.0f : -INFINITY) : hb_val_f(m, i);
+			s[t] += m->dtype == HB_BOOL ? (((const uint8_t *)m->data)[i] ? 0.0f : -INFINITY)
+						    : hb_val_f(m, i);
 		}
 		live = HB_MIN(live, a->mask_len);
 	}
@@ -300,7 +307,8 @@ shape_rotary(hb_graph *g, hb_node *n)
 	} else {
 		r->heads = hb_attr_i(n, "num_heads", 0);
 		if (x->rank != 3 || r->heads < 1 || x->dim[2] % r->heads)
-			return HB_BAD(g, n, "input %s must have rank 4, or 3 and heads that num_heads divides", hb_shape_text(x, text));
+			return HB_BAD(g, n, "input %s must have rank 4, or 3 and heads that num_heads divides",
+				      hb_shape_text(x, text));
 		r->len = x->dim[1];
 		r->size = x->dim[2] / r->heads;
 	}
@@ -308,13 +316,13 @@ shape_rotary(hb_graph *g, hb_node *n)
 	if (!r->dim)
 		r->dim = r->size;
 	if (r->dim < 0 || r->dim > r->size || r->dim % 2)
-		return HB_BAD(g, n, "rotary_embedding_dim is %lld; an even number up to %lld is taken", (long long)r->dim,
-			      (long long)r->size);
+		return HB_BAD(g, n, "rotary_embedding_dim is %lld; an even number up to %lld is taken",
+			      (long long)r->dim, (long long)r->size);
 	hb_shape want = ids ? (hb_shape){ 2, { cs->rank ? cs->dim[0] : 0, r->dim / 2 } }
 			    : (hb_shape){ 3, { r->batch, r->len, r->dim / 2 } };
 	if (!hb_shape_eq(cs, &want) || !hb_shape_eq(sn, &want))
-		return HB_BAD(g, n, "cos_cache is %s; %s is taken", hb_shape_text(cs, text), ids ? "positions x half the dimension"
-												 : "batch x sequence x half the dimension");
+		return HB_BAD(g, n, "cos_cache is %s; %s is taken", hb_shape_text(cs, text),
+			      ids ? "positions x half the dimension" : "batch x sequence x half the dimension");
 	hb_shape places = { 2, { r->batch, r->len } };
 	if (ids && (!hb_shape_eq(&ids->shape, &places) || (!cs->dim[0] && hb_shape_elems(&places))))
 		return HB_BAD(g, n, "position_ids is %s; batch x sequence is taken", hb_shape_text(&ids->shape, text));
@@ -422,7 +430,8 @@ shape_einsum(hb_graph *g, hb_node *n)
 	if (!e)
 		return hb_nomem(g->cx, n->name);
 	if (n->nin > EINSUM_IN)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "einsum", "has %d operands; up to %d are supported", n->nin, EINSUM_IN);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "einsum", "has %d operands; up to %d are supported",
+			       n->nin, EINSUM_IN);
 	for (int l = 0; l < LABELS; l++)
 		dim[l] = 1;
 	for (int i = 0; i < n->nin; i++) {
@@ -437,7 +446,8 @@ shape_einsum(hb_graph *g, hb_node *n)
 		for (int k = 0; k < t.rank; k++) {
 			int l = t.label[k];
 			if (x->dim[k] != 1 && dim[l] != 1 && x->dim[k] != dim[l])
-				return HB_BAD(g, n, "extents %lld and %lld of one subscript differ", (long long)dim[l], (long long)x->dim[k]);
+				return HB_BAD(g, n, "extents %lld and %lld of one subscript differ", (long long)dim[l],
+					      (long long)x->dim[k]);
 			dim[l] = dim[l] == 1 ? x->dim[k] : dim[l];
 			strides[i][l] += x->dim[k] == 1 ? 0 : dense[k];
 			count[l]++;

@@ -74,7 +74,8 @@ static hb_status
 inline_node(struct inlining *in, const hb_node *from)
 {
 	hb_graph *g = in->g;
-	hb_node *n = hb_node_new(g, in->at, from->name, from->domain, from->op_type, from->version, from->nin, from->nout);
+	hb_node *n =
+		hb_node_new(g, in->at, from->name, from->domain, from->op_type, from->version, from->nin, from->nout);
 	hb_attr **tail;
 
 	if (!n)
@@ -229,7 +230,8 @@ expand_if(hb_graph *g, hb_node *n)
 	HB_TRY(const_flag(g, n, 0, &yes));
 	hb_graph *body = body_of(n, yes ? "then_branch" : "else_branch");
 	if (body->ninputs || body->noutputs != (size_t)n->nout)
-		return HB_BAD(g, n, "the branch has %zu inputs and %zu outputs; 0 and %d are taken", body->ninputs, body->noutputs, n->nout);
+		return HB_BAD(g, n, "the branch has %zu inputs and %zu outputs; 0 and %d are taken", body->ninputs,
+			      body->noutputs, n->nout);
 	HB_TRY(inlining_init(&in, g, n, body));
 	HB_TRY(inline_nodes(&in));
 	for (int i = 0; i < n->nout; i++) {
@@ -274,7 +276,8 @@ loop_end(hb_graph *g, hb_node *n, const hb_graph *body, int carried, int64_t tri
 			continue;
 		}
 		if (!shaped->has_shape || shaped->dtype == HB_NONE || shaped->shape.rank == HB_MAX_RANK)
-			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "loop", "makes no trip and says no shape of its output '%s'", shaped->name);
+			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "loop",
+				       "makes no trip and says no shape of its output '%s'", shaped->name);
 		hb_shape s = { shaped->shape.rank + 1, { 0 } };
 		memcpy(s.dim + 1, shaped->shape.dim, sizeof(s.dim[0]) * (size_t)shaped->shape.rank);
 		hb_tensor *none = hb_tensor_const(g, out->name, shaped->dtype, &s, NULL);
@@ -294,9 +297,10 @@ expand_loop(hb_graph *g, hb_node *n)
 	struct inlining in;
 	bool on = true;
 
-	if (carried < 0 || (!trip && n->nin - 2 > carried) || n->nin - 2 < carried || body->noutputs < (size_t)carried + 1 ||
-	    (size_t)n->nout > body->noutputs - 1)
-		return HB_BAD(g, n, "the body has %zu inputs and %zu outputs, which do not go with the node's", body->ninputs, body->noutputs);
+	if (carried < 0 || (!trip && n->nin - 2 > carried) || n->nin - 2 < carried ||
+	    body->noutputs < (size_t)carried + 1 || (size_t)n->nout > body->noutputs - 1)
+		return HB_BAD(g, n, "the body has %zu inputs and %zu outputs, which do not go with the node's",
+			      body->ninputs, body->noutputs);
 	for (int i = 0; i < carried; i++)
 		if (!n->in[2 + i])
 			return HB_BAD(g, n, "a carried value is absent");
@@ -365,7 +369,8 @@ entry(const hb_node *n, const char *name, int i)
 /* One sequence: state[] and seq[] are its tensors, `axis` whether seq has axes of its own; they leave
  * the last states in state[] and the outputs, of all trips, in out[]. */
 static hb_status
-unroll(hb_graph *g, hb_node *n, const struct scan *s, hb_tensor **state, hb_tensor *const *seq, bool axes, hb_tensor **out)
+unroll(hb_graph *g, hb_node *n, const struct scan *s, hb_tensor **state, hb_tensor *const *seq, bool axes,
+       hb_tensor **out)
 {
 	const char *ways = axes ? "scan_input_directions" : "directions";
 	hb_tensor **all = HB_NEW_N(g->arena, hb_tensor *, s->trips * s->outs + 1);
@@ -403,7 +408,8 @@ unroll(hb_graph *g, hb_node *n, const struct scan *s, hb_tensor **state, hb_tens
 		}
 	}
 	for (int k = 0; k < s->outs; k++) {
-		out[k] = put_axis(g, n, "Concat", (int)s->trips, all + k * s->trips, axes ? entry(n, "scan_output_axes", k) : 0, NULL);
+		out[k] = put_axis(g, n, "Concat", (int)s->trips, all + k * s->trips,
+				  axes ? entry(n, "scan_output_axes", k) : 0, NULL);
 		if (!out[k])
 			return hb_nomem(g->cx, n->name);
 	}
@@ -423,7 +429,8 @@ scan_of(hb_graph *g, hb_node *n, struct scan *s)
 	if (batched && n->in[0])
 		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "scan", "sequence_lens is not supported");
 	if (scans < 1 || scans > n->nin - s->first || (size_t)(n->nin - s->first) != s->body->ninputs)
-		return HB_BAD(g, n, "num_scan_inputs is %lld and the body has %zu inputs, which do not go with the node's",
+		return HB_BAD(g, n,
+			      "num_scan_inputs is %lld and the body has %zu inputs, which do not go with the node's",
 			      (long long)scans, s->body->ninputs);
 	s->scans = (int)scans;
 	s->states = n->nin - s->first - s->scans;
@@ -442,11 +449,13 @@ scan_of(hb_graph *g, hb_node *n, struct scan *s)
 			continue;
 		HB_TRY(hb_axis(g, n, "scan_input_axes", batched ? 1 : entry(n, "scan_input_axes", k), x->rank, &axis));
 		if (s->trips >= 0 && s->trips != x->dim[axis])
-			return HB_BAD(g, n, "scanned inputs have extents %lld and %lld", (long long)s->trips, (long long)x->dim[axis]);
+			return HB_BAD(g, n, "scanned inputs have extents %lld and %lld", (long long)s->trips,
+				      (long long)x->dim[axis]);
 		s->trips = x->dim[axis];
 	}
 	if (s->trips < 1 || s->trips > MAX_TRIPS)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "scan", "makes %lld trips; 1 to %d are supported", (long long)s->trips, MAX_TRIPS);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "scan", "makes %lld trips; 1 to %d are supported",
+			       (long long)s->trips, MAX_TRIPS);
 	return HB_OK;
 }
 
@@ -459,12 +468,14 @@ expand_scan(hb_graph *g, hb_node *n)
 	bool batched = n->version < 9;
 	int64_t batches = batched ? n->in[s.first]->shape.dim[0] : 1;
 	int count = s.states + s.outs;
-	hb_tensor **in = HB_NEW_N(g->arena, hb_tensor *, n->nin + 1), **end = HB_NEW_N(g->arena, hb_tensor *, count + 1);
+	hb_tensor **in = HB_NEW_N(g->arena, hb_tensor *, n->nin + 1),
+		  **end = HB_NEW_N(g->arena, hb_tensor *, count + 1);
 	hb_tensor **all = HB_NEW_N(g->arena, hb_tensor *, (batched ? batches : 0) * count + 1);
 	if (!in || !end || !all)
 		return hb_nomem(g->cx, n->name);
 	if (batches < 1 || batches * s.trips > MAX_TRIPS)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "scan", "has %lld batches of %lld trips", (long long)batches, (long long)s.trips);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "scan", "has %lld batches of %lld trips",
+			       (long long)batches, (long long)s.trips);
 	for (int64_t b = 0; b < batches; b++) {
 		for (int i = 0; i < s.states + s.scans; i++) {
 			in[i] = batched ? picked(g, n, n->in[s.first + i], 0, b) : n->in[s.first + i];

@@ -176,7 +176,8 @@ FLOAT_FN(hard_swish, "HardSwish", 14, NULL, ({ NULL, 0 }),
 	 a * HB_MAX(0.0f, HB_MIN(1.0f, a * (1.0f / 6.0f) + 0.5f)), v * fmax(0, fmin(1, v / 6 + 0.5)))
 FLOAT_FN(elu, "Elu", 1, alpha_rows, ({ "alpha", 1.0f }), a < 0 ? p0 * hb_expm1f(a) : a,
 	 v < 0 ? q0 * expm1(v) : v)
-FLOAT_FN(selu, "Selu", 1, alpha_gamma_rows, ({ "alpha", 1.67326319217681884765625f }, { "gamma", 1.05070102214813232421875f }),
+FLOAT_FN(selu, "Selu", 1, alpha_gamma_rows,
+	 ({ "alpha", 1.67326319217681884765625f }, { "gamma", 1.05070102214813232421875f }),
 	 a > 0 ? p1 * a : p1 * (p0 * hb_expm1f(a)), v > 0 ? q1 * v : q1 * q0 * expm1(v))
 FLOAT_FN(celu, "Celu", 12, alpha_rows, ({ "alpha", 1.0f }),
 	 HB_MAX(0.0f, a) + HB_MIN(0.0f, p0 * hb_expm1f(HB_MIN(a, 0.0f) / p0)),
@@ -187,8 +188,10 @@ FLOAT_FN(mish, "Mish", 18, NULL, ({ NULL, 0 }),
 	 a * hb_tanhf(hb_softplusf(a)), v * tanh(softplus_of(v)))
 FLOAT_FN(swish, "Swish", 24, alpha_rows, ({ "alpha", 1.0f }), a * hb_sigmoidf(p0 * a), v * sigmoid_of(q0 * v))
 
-NUMBER_FN(relu, "Relu", 1, ci_rows, FLOATS | SIGNED, a < 0 ? 0.0f : a, a < 0 ? 0 : a, v > 0 ? v : 0, HB_ROLE_PASS, hb_to_fx_clip)
-NUMBER_FN(abs, "Abs", 1, ci_rows, HB_NUMBERS, fabsf(a), a < 0 && !u ? 0 - (uint64_t)a : (uint64_t)a, fabs(v), HB_ROLE_PASS, hb_to_fx_abs)
+NUMBER_FN(relu, "Relu", 1, ci_rows, FLOATS | SIGNED, a < 0 ? 0.0f : a, a<0 ? 0 : a, v> 0 ? v : 0, HB_ROLE_PASS,
+	  hb_to_fx_clip)
+NUMBER_FN(abs, "Abs", 1, ci_rows, HB_NUMBERS, fabsf(a), a < 0 && !u ? 0 - (uint64_t)a : (uint64_t)a, fabs(v),
+	  HB_ROLE_PASS, hb_to_fx_abs)
 NUMBER_FN(neg, "Neg", 1, ci_rows, FLOATS | SIGNED, -a, 0 - (uint64_t)a, -v, HB_ROLE_OWN, NULL)
 NUMBER_FN(sign, "Sign", 9, NULL, HB_NUMBERS, a > 0 ? 1.0f : a < 0 ? -1.0f : a, u ? a != 0 : (a > 0) - (a < 0),
 	  (v > 0) - (v < 0), HB_ROLE_OWN, NULL)
@@ -453,7 +456,8 @@ pair_row(void *arg, const hb_nd *d, const int64_t *off, int64_t n, int worker)
 	(void)worker;
 	if (k->a->dtype == HB_F32) {
 		uint8_t *to = (uint8_t *)k->y->data + off[0] * (int64_t)hb_dtype_size(k->y->dtype);
-		k->op->f32[k->isa]((const float *)k->a->data + off[1], sa, (const float *)k->b->data + off[2], sb, to, n);
+		k->op->f32[k->isa]((const float *)k->a->data + off[1], sa, (const float *)k->b->data + off[2], sb, to,
+				   n);
 		return;
 	}
 	for (int64_t i = 0; i < n; i += WIDE) {
@@ -465,7 +469,8 @@ pair_row(void *arg, const hb_nd *d, const int64_t *off, int64_t n, int worker)
 	}
 }
 
-/* Before operator set 7, B's dimensions stand from `axis` of A on where `broadcast` is set: *b gets ones behind them. */
+/* Before operator set 7, B's dimensions stand from `axis` of A on where `broadcast` is set: *b gets ones behind them.
+ */
 static bool
 legacy_operand(const hb_node *n, const hb_shape *a, hb_shape *b)
 {
@@ -744,7 +749,8 @@ shape_prelu(hb_graph *g, hb_node *n)
 
 	prelu_slope(n, x, &slope);
 	if (!hb_shape_broadcast(x, &slope, &s) || !hb_shape_eq(x, &s))
-		return HB_BAD(g, n, "slope %s does not broadcast to %s", hb_shape_text(&n->in[1]->shape, a), hb_shape_text(x, b));
+		return HB_BAD(g, n, "slope %s does not broadcast to %s", hb_shape_text(&n->in[1]->shape, a),
+			      hb_shape_text(x, b));
 	if (n->in[0]->dtype != n->in[1]->dtype)
 		return HB_BAD(g, n, "operands are %s and %s; one type is taken", hb_dtype_name(n->in[0]->dtype),
 			      hb_dtype_name(n->in[1]->dtype));
@@ -797,7 +803,8 @@ pow_row(void *arg, const hb_nd *d, const int64_t *off, int64_t n, int worker)
 	for (int64_t i = 0; i < n; i++) {
 		int64_t ia = off[1] + i * d->stride[1][last], ib = off[2] + i * d->stride[2][last];
 		if (k->a->dtype == HB_F32) {
-			((float *)k->y->data)[off[0] + i] = hb_powf(((const float *)k->a->data)[ia], hb_val_f(k->b, ib));
+			((float *)k->y->data)[off[0] + i] =
+				hb_powf(((const float *)k->a->data)[ia], hb_val_f(k->b, ib));
 		} else if (k->b->dtype == HB_F32) {
 			float y = (float)pow((double)hb_val_i(k->a, ia), (double)hb_val_f(k->b, ib));
 			hb_float_store(k->y->dtype, &y, k->y->data, off[0] + i, 1);
@@ -986,6 +993,15 @@ shape_where(hb_graph *g, hb_node *n)
 }
 
 const hb_op hb_op_where = {
-	.name = "Where", .since = 9, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	.in_types = { HB_BIT(HB_BOOL) }, .shape = shape_where, .run = run_where, .role = HB_ROLE_OWN, .convert = hb_to_fx_where,
+	.name = "Where",
+	.since = 9,
+	.min_in = 3,
+	.max_in = 3,
+	.min_out = 1,
+	.max_out = 1,
+	.in_types = { HB_BIT(HB_BOOL) },
+	.shape = shape_where,
+	.run = run_where,
+	.role = HB_ROLE_OWN,
+	.convert = hb_to_fx_where,
 };

@@ -60,7 +60,8 @@ shape_gather(hb_graph *g, hb_node *n)
 
 	HB_TRY(hb_axis(g, n, "axis", hb_attr_i(n, "axis", 0), x->rank, &axis));
 	if (x->rank - 1 + ix->rank > HB_MAX_RANK)
-		return HB_BAD(g, n, "output would have rank %d; up to %d is taken", x->rank - 1 + ix->rank, HB_MAX_RANK);
+		return HB_BAD(g, n, "output would have rank %d; up to %d is taken", x->rank - 1 + ix->rank,
+			      HB_MAX_RANK);
 	HB_TRY(check_indices(g, n, n->in[1], x->dim[axis]));
 	for (int i = 0; i < axis; i++)
 		s.dim[s.rank++] = x->dim[i];
@@ -123,8 +124,8 @@ shape_gather_elements(hb_graph *g, hb_node *n)
 		return HB_BAD(g, n, "indices have rank %d and the input %d; they are equal", ix->rank, x->rank);
 	for (int i = 0; i < x->rank; i++)
 		if (i != axis && ix->dim[i] > x->dim[i])
-			return HB_BAD(g, n, "indices have extent %lld in dimension %d and the input %lld", (long long)ix->dim[i],
-				      i, (long long)x->dim[i]);
+			return HB_BAD(g, n, "indices have extent %lld in dimension %d and the input %lld",
+				      (long long)ix->dim[i], i, (long long)x->dim[i]);
 	return check_indices(g, n, n->in[1], x->dim[axis]);
 }
 
@@ -220,7 +221,8 @@ combine(enum combine how, const hb_val *y, int64_t at, const hb_val *v, int64_t 
 	size_t size = hb_dtype_size(y->dtype);
 
 	if (how == SET) {
-		memcpy((uint8_t *)y->data + (size_t)at * size, (const uint8_t *)v->data + (size_t)from * size, (size_t)n * size);
+		memcpy((uint8_t *)y->data + (size_t)at * size, (const uint8_t *)v->data + (size_t)from * size,
+		       (size_t)n * size);
 		return;
 	}
 	for (int64_t i = 0; i < n; i++) {
@@ -289,10 +291,12 @@ check_nd(hb_graph *g, hb_node *n, int64_t batch, int *depth)
 		return HB_BAD(g, n, "batch_dims is %lld and indices have rank %d", (long long)batch, ix->rank);
 	int64_t last = ix->dim[ix->rank - 1];
 	if (last > x->rank - batch)
-		return HB_BAD(g, n, "indices name %lld dimensions; the input has %d", (long long)last, x->rank - (int)batch);
+		return HB_BAD(g, n, "indices name %lld dimensions; the input has %d", (long long)last,
+			      x->rank - (int)batch);
 	for (int i = 0; i < batch; i++)
 		if (x->dim[i] != ix->dim[i])
-			return HB_BAD(g, n, "batch dimension %d is %lld and %lld", i, (long long)x->dim[i], (long long)ix->dim[i]);
+			return HB_BAD(g, n, "batch dimension %d is %lld and %lld", i, (long long)x->dim[i],
+				      (long long)ix->dim[i]);
 	for (int i = 0; i < last; i++)
 		if (!x->dim[batch + i] && hb_shape_elems(ix))
 			return HB_BAD(g, n, "indices point into an empty dimension");
@@ -337,7 +341,8 @@ run_gather_nd(const hb_call *c)
 	const hb_val *x = c->in[0], *ix = c->in[1], *y = c->out[0];
 	int batch = (int)hb_attr_i(c->n, "batch_dims", 0), depth = (int)ix->shape.dim[ix->shape.rank - 1];
 	int64_t tuples = hb_shape_span(&ix->shape, 0, ix->shape.rank - 1);
-	int64_t batches = hb_shape_span(&x->shape, 0, batch), run = hb_shape_span(&x->shape, batch + depth, x->shape.rank);
+	int64_t batches = hb_shape_span(&x->shape, 0, batch),
+		run = hb_shape_span(&x->shape, batch + depth, x->shape.rank);
 	int64_t each = hb_shape_span(&x->shape, batch, x->shape.rank);
 
 	if (!hb_val_elems(y))
@@ -372,7 +377,8 @@ shape_scatter_nd(hb_graph *g, hb_node *n)
 	for (int i = depth; i < x->rank; i++)
 		want.dim[want.rank++] = x->dim[i];
 	if (!hb_shape_eq(&want, &n->in[2]->shape))
-		return HB_BAD(g, n, "updates are %s; %s is taken", hb_shape_text(&n->in[2]->shape, a), hb_shape_text(&want, b));
+		return HB_BAD(g, n, "updates are %s; %s is taken", hb_shape_text(&n->in[2]->shape, a),
+			      hb_shape_text(&want, b));
 	return hb_shape_same(g, n);
 }
 
@@ -381,7 +387,8 @@ run_scatter_nd(const hb_call *c)
 {
 	const hb_val *ix = c->in[1], *y = c->out[0];
 	int depth = (int)ix->shape.dim[ix->shape.rank - 1];
-	int64_t tuples = hb_shape_span(&ix->shape, 0, ix->shape.rank - 1), run = hb_shape_span(&y->shape, depth, y->shape.rank);
+	int64_t tuples = hb_shape_span(&ix->shape, 0, ix->shape.rank - 1),
+		run = hb_shape_span(&y->shape, depth, y->shape.rank);
 	enum combine how = combine_of(c->n);
 
 	hb_copy_bytes(c->cx, y->data, c->in[0]->data, (uint64_t)hb_val_elems(y) * hb_dtype_size(y->dtype));
@@ -413,8 +420,8 @@ shape_tensor_scatter(hb_graph *g, hb_node *n)
 		return HB_BAD(g, n, "update does not go with the cache, or axis is 0");
 	for (int i = 0; i < x->rank; i++)
 		if (i == axis ? up->dim[i] > x->dim[i] : up->dim[i] != x->dim[i])
-			return HB_BAD(g, n, "update has extent %lld in dimension %d and the cache %lld", (long long)up->dim[i], i,
-				      (long long)x->dim[i]);
+			return HB_BAD(g, n, "update has extent %lld in dimension %d and the cache %lld",
+				      (long long)up->dim[i], i, (long long)x->dim[i]);
 	if (at && (at->shape.rank != 1 || at->shape.dim[0] != x->dim[0]))
 		return HB_BAD(g, n, "write_indices must have one entry for each of %lld batches", (long long)x->dim[0]);
 	return hb_shape_same(g, n);
@@ -603,7 +610,8 @@ shape_top_k(hb_graph *g, hb_node *n)
 		HB_TRY(hb_const_int(g, n, 1, "K", &k));
 	}
 	if (k < 0 || k > s.dim[axis])
-		return HB_BAD(g, n, "K is %lld; 0 to the axis' extent of %lld is taken", (long long)k, (long long)s.dim[axis]);
+		return HB_BAD(g, n, "K is %lld; 0 to the axis' extent of %lld is taken", (long long)k,
+			      (long long)s.dim[axis]);
 	s.dim[axis] = k;
 	HB_TRY(hb_set_out(g, n, 0, n->in[0]->dtype, &s));
 	return hb_set_out(g, n, 1, HB_I64, &s);
@@ -765,7 +773,8 @@ shape_range(hb_graph *g, hb_node *n)
 			return HB_BAD(g, n, "start, limit and delta must be one number each, of one type");
 	}
 	if (v[0].dtype == HB_F32) {
-		double start = (double)hb_val_f(&v[0], 0), limit = (double)hb_val_f(&v[1], 0), delta = (double)hb_val_f(&v[2], 0);
+		double start = (double)hb_val_f(&v[0], 0), limit = (double)hb_val_f(&v[1], 0),
+		       delta = (double)hb_val_f(&v[2], 0);
 		double count = ceil((limit - start) / delta);
 		if (delta == 0 || !(count < 0x1p47))
 			return HB_BAD(g, n, "start, limit and delta give no finite range");
@@ -775,11 +784,13 @@ shape_range(hb_graph *g, hb_node *n)
 		if (delta == 0)
 			return HB_BAD(g, n, "delta is 0");
 		if (delta > 0 ? limit > start : limit < start) {
-			uint64_t span = delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
+			uint64_t span =
+				delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
 			uint64_t step = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
 			uint64_t count = (span - 1) / step + 1;
 			if (count > UINT64_C(1) << 47)
-				return HB_BAD(g, n, "the range has %llu elements; up to 2^47 are taken", (unsigned long long)count);
+				return HB_BAD(g, n, "the range has %llu elements; up to 2^47 are taken",
+					      (unsigned long long)count);
 			s.dim[0] = (int64_t)count;
 		}
 	}
@@ -818,7 +829,8 @@ shape_eye_like(hb_graph *g, hb_node *n)
 	if (hb_attr_find(n, "dtype"))
 		dt = hb_onnx_dtype(hb_attr_i(n, "dtype", 0));
 	if (dt == HB_NONE)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "dtype %lld is not supported", (long long)hb_attr_i(n, "dtype", 0));
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "dtype %lld is not supported",
+			       (long long)hb_attr_i(n, "dtype", 0));
 	return hb_set_out(g, n, 0, dt, &n->in[0]->shape);
 }
 
@@ -894,7 +906,8 @@ shape_cum_sum(hb_graph *g, hb_node *n)
 	int rank = n->in[0]->shape.rank, axis;
 
 	if (hb_shape_elems(&n->in[1]->shape) != 1)
-		return HB_BAD(g, n, "axis has %lld elements; one is taken", (long long)hb_shape_elems(&n->in[1]->shape));
+		return HB_BAD(g, n, "axis has %lld elements; one is taken",
+			      (long long)hb_shape_elems(&n->in[1]->shape));
 	if (rank < 1)
 		return HB_BAD(g, n, "input is a scalar; rank 1 and more is taken");
 	if (n->in[1]->is_const) {
@@ -963,10 +976,11 @@ shape_reverse_sequence(hb_graph *g, hb_node *n)
 	int64_t batch = hb_attr_i(n, "batch_axis", 1), time = hb_attr_i(n, "time_axis", 0);
 
 	if (x->rank < 2 || batch < 0 || batch > 1 || time < 0 || time > 1 || batch == time)
-		return HB_BAD(g, n, "batch_axis %lld and time_axis %lld must be 0 and 1 of rank 2 or more", (long long)batch,
-			      (long long)time);
+		return HB_BAD(g, n, "batch_axis %lld and time_axis %lld must be 0 and 1 of rank 2 or more",
+			      (long long)batch, (long long)time);
 	if (lens->rank != 1 || lens->dim[0] != x->dim[batch])
-		return HB_BAD(g, n, "sequence_lens must have one entry for each of %lld batches", (long long)x->dim[batch]);
+		return HB_BAD(g, n, "sequence_lens must have one entry for each of %lld batches",
+			      (long long)x->dim[batch]);
 	return hb_shape_same(g, n);
 }
 
@@ -975,7 +989,8 @@ run_reverse_sequence(const hb_call *c)
 {
 	const hb_val *x = c->in[0], *y = c->out[0];
 	int batch = (int)hb_attr_i(c->n, "batch_axis", 1);
-	int64_t steps = x->shape.dim[!batch], batches = x->shape.dim[batch], inner = hb_shape_span(&x->shape, 2, x->shape.rank);
+	int64_t steps = x->shape.dim[!batch], batches = x->shape.dim[batch],
+		inner = hb_shape_span(&x->shape, 2, x->shape.rank);
 
 	if (!hb_val_elems(x))
 		return;
@@ -983,7 +998,8 @@ run_reverse_sequence(const hb_call *c)
 		int64_t len = HB_MAX(0, HB_MIN(hb_val_i(c->in[1], b), steps));
 		for (int64_t t = 0; t < steps; t++) {
 			int64_t from = t < len ? len - 1 - t : t;
-			int64_t dst = batch ? t * batches + b : b * steps + t, src = batch ? from * batches + b : b * steps + from;
+			int64_t dst = batch ? t * batches + b : b * steps + t,
+				src = batch ? from * batches + b : b * steps + from;
 			combine(SET, y, dst * inner, x, src * inner, inner);
 		}
 	}
@@ -1022,7 +1038,8 @@ by_content(const struct slice_ref *a, const struct slice_ref *b)
 
 	for (int64_t i = 0; i < s->outer * s->inner; i++) {
 		int64_t row = i / s->inner * s->axis * s->inner + i % s->inner;
-		int64_t p = key_of(a->x, row + a->index * s->inner, true), q = key_of(b->x, row + b->index * s->inner, true);
+		int64_t p = key_of(a->x, row + a->index * s->inner, true),
+			q = key_of(b->x, row + b->index * s->inner, true);
 		if (p != q)
 			return p < q ? -1 : 1;
 	}

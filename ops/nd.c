@@ -4,7 +4,8 @@
 
 enum { GRAIN = 16384, TILE = 32 };
 
-void hb_strides(const hb_shape *s, int64_t *stride)
+void
+hb_strides(const hb_shape *s, int64_t *stride)
 {
 	int64_t k = 1;
 
@@ -14,7 +15,8 @@ void hb_strides(const hb_shape *s, int64_t *stride)
 	}
 }
 
-void hb_coords(const hb_shape *s, int64_t i, int64_t *at)
+void
+hb_coords(const hb_shape *s, int64_t i, int64_t *at)
 {
 	for (int k = s->rank - 1; k >= 0; k--) {
 		at[k] = i % s->dim[k];
@@ -22,20 +24,23 @@ void hb_coords(const hb_shape *s, int64_t i, int64_t *at)
 	}
 }
 
-void hb_nd_init(hb_nd *d, const hb_shape *s)
+void
+hb_nd_init(hb_nd *d, const hb_shape *s)
 {
 	*d = (hb_nd){ .rank = s->rank };
 	memcpy(d->dim, s->dim, sizeof(d->dim));
 }
 
-void hb_nd_add_strides(hb_nd *d, const int64_t *stride)
+void
+hb_nd_add_strides(hb_nd *d, const int64_t *stride)
 {
 	for (int i = 0; i < d->rank; i++)
 		d->stride[d->nops][i] = stride[i];
 	d->nops++;
 }
 
-void hb_nd_add(hb_nd *d, const hb_shape *s)
+void
+hb_nd_add(hb_nd *d, const hb_shape *s)
 {
 	int64_t dense[HB_MAX_RANK], stride[HB_MAX_RANK] = { 0 };
 
@@ -62,7 +67,8 @@ set_dim(hb_nd *d, int to, int from)
 		d->stride[k][to] = d->stride[k][from];
 }
 
-void hb_nd_merge(hb_nd *d)
+void
+hb_nd_merge(hb_nd *d)
 {
 	int r = 0;
 
@@ -152,7 +158,8 @@ rows(const hb_nd *d)
 	return n;
 }
 
-void hb_nd_run(hb_ctx *cx, const hb_nd *d, hb_nd_row *row, void *arg)
+void
+hb_nd_run(hb_ctx *cx, const hb_nd *d, hb_nd_row *row, void *arg)
 {
 	int64_t inner = d->dim[d->rank - 1], outer = rows(d);
 
@@ -162,7 +169,8 @@ void hb_nd_run(hb_ctx *cx, const hb_nd *d, hb_nd_row *row, void *arg)
 	hb_parallel(cx, outer * w.pieces, HB_MAX(1, GRAIN / w.length), walk_rows, &w);
 }
 
-void hb_nd_walk(const hb_nd *d, hb_nd_row *row, void *arg)
+void
+hb_nd_walk(const hb_nd *d, hb_nd_row *row, void *arg)
 {
 	int64_t inner = d->dim[d->rank - 1], outer = rows(d);
 
@@ -255,7 +263,8 @@ move_tiles(void *arg, const hb_nd *d, const int64_t *off, int64_t n, int worker)
 	}
 }
 
-void hb_move(hb_ctx *cx, int rank, const int64_t *dim, size_t size,
+void
+hb_move(hb_ctx *cx, int rank, const int64_t *dim, size_t size,
 	     void *dst, const int64_t *dst_stride, const void *src, const int64_t *src_stride)
 {
 	struct move m = { dst, src, size, 0, 0, 0, 0 };
@@ -290,7 +299,8 @@ void hb_move(hb_ctx *cx, int rank, const int64_t *dim, size_t size,
 	hb_nd_run(cx, &t, move_tiles, &m);
 }
 
-void hb_fill(void *dst, size_t size, const void *value, int64_t n)
+void
+hb_fill(void *dst, size_t size, const void *value, int64_t n)
 {
 	uint64_t one[1] = { 0 };
 
@@ -312,7 +322,8 @@ copy_piece(void *arg, int64_t begin, int64_t end, int worker)
 	memcpy(b->dst + begin, b->src + begin, (size_t)(end - begin));
 }
 
-void hb_copy_bytes(hb_ctx *cx, void *dst, const void *src, uint64_t n)
+void
+hb_copy_bytes(hb_ctx *cx, void *dst, const void *src, uint64_t n)
 {
 	struct bytes b = { dst, src };
 
@@ -340,7 +351,8 @@ void hb_copy_bytes(hb_ctx *cx, void *dst, const void *src, uint64_t n)
 			to[i] = (int64_t)q[i * stride];         \
 	} while (0)
 
-void hb_wide_load(hb_dtype dt, const void *p, int64_t first, int64_t stride, int64_t n, int64_t *to)
+void
+hb_wide_load(hb_dtype dt, const void *p, int64_t first, int64_t stride, int64_t n, int64_t *to)
 {
 	switch (dt) {
 	EACH_INT(LOAD);
@@ -356,7 +368,8 @@ void hb_wide_load(hb_dtype dt, const void *p, int64_t first, int64_t stride, int
 			q[i] = (type)from[i];                   \
 	} while (0)
 
-void hb_wide_store(hb_dtype dt, const int64_t *from, void *p, int64_t first, int64_t n)
+void
+hb_wide_store(hb_dtype dt, const int64_t *from, void *p, int64_t first, int64_t n)
 {
 	switch (dt) {
 	EACH_INT(STORE);
@@ -372,7 +385,8 @@ void hb_wide_store(hb_dtype dt, const int64_t *from, void *p, int64_t first, int
 			to[i] = (float)q[i * stride];           \
 	} while (0)
 
-void hb_float_load(hb_dtype dt, const void *p, int64_t first, int64_t stride, int64_t n, float *to)
+void
+hb_float_load(hb_dtype dt, const void *p, int64_t first, int64_t stride, int64_t n, float *to)
 {
 	switch (dt) {
 	EACH_INT(LOAD_FLOAT);
@@ -396,7 +410,8 @@ truncated(hb_dtype dt, float x)
 	return x < -0x1p63f ? INT64_MIN : (int64_t)x;
 }
 
-void hb_float_store(hb_dtype dt, const float *from, void *p, int64_t first, int64_t n)
+void
+hb_float_store(hb_dtype dt, const float *from, void *p, int64_t first, int64_t n)
 {
 	int64_t wide[64];
 
@@ -412,7 +427,8 @@ void hb_float_store(hb_dtype dt, const float *from, void *p, int64_t first, int6
 	}
 }
 
-int64_t hb_val_i(const hb_val *v, int64_t i)
+int64_t
+hb_val_i(const hb_val *v, int64_t i)
 {
 	int64_t x = 0;
 
@@ -420,7 +436,8 @@ int64_t hb_val_i(const hb_val *v, int64_t i)
 	return x;
 }
 
-float hb_val_f(const hb_val *v, int64_t i)
+float
+hb_val_f(const hb_val *v, int64_t i)
 {
 	float x = 0;
 
@@ -437,7 +454,8 @@ hb_split_at(const hb_shape *s, int axis)
 
 /* ---- shape functions ---- */
 
-hb_status hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **v, size_t *count)
+hb_status
+hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **v, size_t *count)
 {
 	hb_tensor *t = hb_in(n, i);
 
@@ -464,7 +482,8 @@ hb_status hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const 
 	return HB_OK;
 }
 
-hb_status hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t *v)
+hb_status
+hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t *v)
 {
 	const int64_t *p;
 	size_t count;
@@ -478,7 +497,8 @@ hb_status hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t
 	return HB_OK;
 }
 
-hb_dtype hb_onnx_dtype(int64_t onnx)
+hb_dtype
+hb_onnx_dtype(int64_t onnx)
 {
 	/* TensorProto.DataType, onnx.proto; float16, double and bfloat16 are float32 here. */
 	static const hb_dtype of[] = {

@@ -54,7 +54,8 @@ affine_each_body(const float *x, float *y, int64_t n, const float *a, const floa
 	for (int64_t i = 0; i < n; i++)
 		y[i] = x[i] * a[i] + b[i];
 }
-HB_KERNEL(affine_each, affine_each_body, (const float *x, float *y, int64_t n, const float *a, const float *b), (x, y, n, a, b))
+HB_KERNEL(affine_each, affine_each_body, (const float *x, float *y, int64_t n, const float *a, const float *b),
+	  (x, y, n, a, b))
 
 /* Maximum; NaN where there is one. Sixteen running values, as in any order the result is the same. */
 HB_INLINE void
@@ -255,7 +256,8 @@ shape_batch_norm(hb_graph *g, hb_node *n)
 	if (in->rank < 1)
 		return HB_BAD(g, n, "input is a scalar; rank 1 and more is taken");
 	if (n->version < 9 && !hb_attr_i(n, "spatial", 1))
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "batch-norm", "spatial is 0; only statistics per channel are supported");
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "batch-norm",
+			       "spatial is 0; only statistics per channel are supported");
 	for (int i = 1; i < 5; i++)
 		if (!hb_shape_eq(&n->in[i]->shape, &s))
 			return HB_BAD(g, n, "%s is %s; one value for each of %lld channels is taken", names[i],
@@ -443,8 +445,17 @@ static const hb_attr_row instance_rows[] = {
 	{ "consumed_inputs", HB_ATTR_INTS, false, 1, 5 }, { "epsilon", HB_ATTR_FLOAT, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_instance_norm = {
-	.name = "InstanceNormalization", .since = 1, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	.attrs = instance_rows, .types = FLOATS, .shape = shape_instance_norm, .run = run_instance_norm, .role = HB_ROLE_OWN,
+	.name = "InstanceNormalization",
+	.since = 1,
+	.min_in = 3,
+	.max_in = 3,
+	.min_out = 1,
+	.max_out = 1,
+	.attrs = instance_rows,
+	.types = FLOATS,
+	.shape = shape_instance_norm,
+	.run = run_instance_norm,
+	.role = HB_ROLE_OWN,
 };
 
 static hb_status
@@ -456,7 +467,8 @@ shape_group_norm(hb_graph *g, hb_node *n)
 	if (in->rank < 2)
 		return HB_BAD(g, n, "input has rank %d; rank 2 and more is taken", in->rank);
 	if (groups < 1 || in->dim[1] % groups)
-		return HB_BAD(g, n, "%lld channels do not divide into %lld groups", (long long)in->dim[1], (long long)groups);
+		return HB_BAD(g, n, "%lld channels do not divide into %lld groups", (long long)in->dim[1],
+			      (long long)groups);
 	return shape_groups(g, n, n->version < 21 ? groups : in->dim[1]);
 }
 
@@ -635,7 +647,8 @@ struct lrn_call {
 
 /* COLUMNS columns at most of one channel, from the channels [lo, hi) around it. */
 HB_INLINE void
-lrn_body(const float *x, float *y, int64_t n, int64_t stride, int64_t lo, int64_t ch, int64_t hi, float a, float beta, float bias)
+lrn_body(const float *x, float *y, int64_t n, int64_t stride, int64_t lo, int64_t ch, int64_t hi, float a, float beta,
+	 float bias)
 {
 	double sum[COLUMNS];
 
@@ -648,7 +661,8 @@ lrn_body(const float *x, float *y, int64_t n, int64_t stride, int64_t lo, int64_
 		y[ch * stride + j] = x[ch * stride + j] / hb_powf(bias + a * (float)sum[j], beta);
 }
 HB_KERNEL(lrn_row, lrn_body,
-	  (const float *x, float *y, int64_t n, int64_t stride, int64_t lo, int64_t ch, int64_t hi, float a, float beta, float bias),
+	  (const float *x, float *y, int64_t n, int64_t stride, int64_t lo, int64_t ch, int64_t hi, float a, float beta,
+	   float bias),
 	  (x, y, n, stride, lo, ch, hi, a, beta, bias))
 
 static void
@@ -662,8 +676,8 @@ lrn_units(void *arg, int64_t begin, int64_t end, int worker)
 		int64_t ch = u % k->channels, base = u / k->channels * k->channels * k->inner;
 		int64_t lo = HB_MAX(0, ch - before), hi = HB_MIN(k->channels, ch + after + 1);
 		for (int64_t j = 0; j < k->inner; j += COLUMNS)
-			lrn_row[k->isa](k->x + base + j, k->y + base + j, HB_MIN(COLUMNS, k->inner - j), k->inner, lo, ch, hi,
-					k->alpha / (float)k->size, k->beta, k->bias);
+			lrn_row[k->isa](k->x + base + j, k->y + base + j, HB_MIN(COLUMNS, k->inner - j), k->inner, lo,
+					ch, hi, k->alpha / (float)k->size, k->beta, k->bias);
 	}
 }
 
@@ -758,7 +772,9 @@ run_lp(const hb_call *c)
 	hb_parallel(c->cx, k.at.outer * k.at.axis, HB_MAX(1, 16384 / k.at.inner), lp_rows, &k);
 }
 
-static const hb_attr_row lp_rows_[] = { { "axis", HB_ATTR_INT, false, 0, 0 }, { "p", HB_ATTR_INT, false, 0, 0 }, { 0 } };
+static const hb_attr_row lp_rows_[] = { { "axis", HB_ATTR_INT, false, 0, 0 },
+					{ "p", HB_ATTR_INT, false, 0, 0 },
+					{ 0 } };
 
 const hb_op hb_op_lp_norm = {
 	.name = "LpNormalization", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
@@ -870,6 +886,16 @@ run_mvn(const hb_call *c)
 static const hb_attr_row mvn_rows[] = { { "axes", HB_ATTR_INTS, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_mvn = {
-	.name = "MeanVarianceNormalization", .since = 9, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	.attrs = mvn_rows, .types = FLOATS, .shape = shape_mvn, .scratch = scratch_mvn, .run = run_mvn, .role = HB_ROLE_OWN,
+	.name = "MeanVarianceNormalization",
+	.since = 9,
+	.min_in = 1,
+	.max_in = 1,
+	.min_out = 1,
+	.max_out = 1,
+	.attrs = mvn_rows,
+	.types = FLOATS,
+	.shape = shape_mvn,
+	.scratch = scratch_mvn,
+	.run = run_mvn,
+	.role = HB_ROLE_OWN,
 };

@@ -102,7 +102,8 @@ quantize_body(const float *x, float *y, int64_t n, float scale, float zero, floa
 		y[i] = q > hi ? hi : q;
 	}
 }
-HB_KERNEL(quantize_row, quantize_body, (const float *x, float *y, int64_t n, float scale, float zero, float lo, float hi),
+HB_KERNEL(quantize_row, quantize_body,
+	  (const float *x, float *y, int64_t n, float scale, float zero, float lo, float hi),
 	  (x, y, n, scale, zero, lo, hi))
 
 /* Floats that are integers of the type already. */
@@ -171,7 +172,8 @@ shape_quantize(hb_graph *g, hb_node *n)
 	hb_dtype dt = zp ? zp->dtype : to ? hb_onnx_dtype(to) : HB_U8;
 
 	if (dt == HB_NONE || !(QUANTIZED & HB_BIT(dt)))
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "quantizes to element type %lld; 8 and 16 bits are supported", (long long)to);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type",
+			       "quantizes to element type %lld; 8 and 16 bits are supported", (long long)to);
 	if (zp && to && hb_onnx_dtype(to) != zp->dtype)
 		return HB_BAD(g, n, "output_dtype and the zero point's type differ");
 	HB_TRY(check_scale(g, n));
@@ -399,7 +401,8 @@ matmul_rows(void *arg, int64_t begin, int64_t end, int worker)
 			for (int64_t j = 0; j < w && c->ys; j++) {
 				float ratio = hb_val_f(c->as, line_of(c->as, i, r->m, batch)) *
 					      hb_val_f(c->bs, line_of(c->bs, j0 + j, r->n, batch)) / hb_val_f(c->ys, 0);
-				double q = rint((double)acc[j] * (double)ratio + (double)(c->yz ? hb_val_i(c->yz, 0) : 0));
+				double q =
+					rint((double)acc[j] * (double)ratio + (double)(c->yz ? hb_val_i(c->yz, 0) : 0));
 				acc[j] = (int64_t)(q > (double)lo ? HB_MIN(q, (double)hi) : (double)lo);
 			}
 			hb_wide_store(c->y->dtype, acc, c->y->data, row * r->n + j0, w);
@@ -413,7 +416,8 @@ run_matmul(const hb_call *c, struct matmul_call *k)
 	k->r = c->n->aux;
 	k->y = c->out[0];
 	if (hb_val_elems(k->y))
-		hb_parallel(c->cx, k->r->batches * k->r->m, HB_MAX(1, 16384 / HB_MAX(1, k->r->n * k->r->k)), matmul_rows, k);
+		hb_parallel(c->cx, k->r->batches * k->r->m, HB_MAX(1, 16384 / HB_MAX(1, k->r->n * k->r->k)),
+			    matmul_rows, k);
 }
 
 static hb_status
@@ -482,7 +486,8 @@ window_sum(const struct conv_call *c, int64_t batch, int64_t oc, int64_t at)
 	const hb_conv_params *p = c->p;
 	int64_t ic = c->w->shape.dim[1], channels = c->x->shape.dim[1], place[HB_MAX_SPATIAL], sum = 0;
 	int64_t first = oc / (c->w->shape.dim[0] / p->group) * ic;
-	int64_t xz = c->xz ? hb_val_i(c->xz, 0) : 0, wz = c->wz ? hb_val_i(c->wz, line_of(c->wz, oc, c->w->shape.dim[0], 0)) : 0;
+	int64_t xz = c->xz ? hb_val_i(c->xz, 0) : 0,
+		wz = c->wz ? hb_val_i(c->wz, line_of(c->wz, oc, c->w->shape.dim[0], 0)) : 0;
 
 	for (int i = p->nsp - 1; i >= 0; i--) {
 		place[i] = at % p->out[i] * p->strides[i] - p->begin[i];
@@ -518,7 +523,8 @@ conv_cells(void *arg, int64_t begin, int64_t end, int worker)
 		int64_t oc = i / c->out_area % out, v = window_sum(c, i / c->out_area / out, oc, i % c->out_area);
 		if (c->ys) {
 			v += c->bias ? hb_val_i(c->bias, oc) : 0;
-			float ratio = hb_val_f(c->xs, 0) * hb_val_f(c->ws, line_of(c->ws, oc, out, 0)) / hb_val_f(c->ys, 0);
+			float ratio =
+				hb_val_f(c->xs, 0) * hb_val_f(c->ws, line_of(c->ws, oc, out, 0)) / hb_val_f(c->ys, 0);
 			double q = rint((double)v * (double)ratio) + (double)hb_val_i(c->yz, 0);
 			v = (int64_t)(q > (double)lo ? HB_MIN(q, (double)hi) : (double)lo);
 		}
@@ -537,13 +543,13 @@ resolve_conv(hb_graph *g, hb_node *n, int iw, hb_dtype out)
 	if (!p)
 		return hb_nomem(g->cx, n->name);
 	if (x->rank < 3 || x->rank > 2 + HB_MAX_SPATIAL || w->rank != x->rank)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "conv-rank", "input has rank %d and weights %d; 3 to 5 is supported",
-			       x->rank, w->rank);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "conv-rank",
+			       "input has rank %d and weights %d; 3 to 5 is supported", x->rank, w->rank);
 	p->nsp = x->rank - 2;
 	p->group = hb_attr_i(n, "group", 1);
 	if (p->group < 1 || w->dim[0] % p->group || w->dim[1] > x->dim[1] || w->dim[1] * p->group != x->dim[1])
-		return HB_BAD(g, n, "%lld channels, weights for %lld and %lld groups do not go together", (long long)x->dim[1],
-			      (long long)w->dim[1], (long long)p->group);
+		return HB_BAD(g, n, "%lld channels, weights for %lld and %lld groups do not go together",
+			      (long long)x->dim[1], (long long)w->dim[1], (long long)p->group);
 	for (int i = 0; kernel && i < p->nsp; i++)
 		if (count != (size_t)p->nsp || kernel[i] != w->dim[2 + i])
 			return HB_BAD(g, n, "kernel_shape and the weights differ");

@@ -125,7 +125,8 @@ tree(hb_reduce_fn fn, double *acc)
 	return acc[0];
 }
 
-double hb_sum(hb_isa isa, const float *x, int64_t n)
+double
+hb_sum(hb_isa isa, const float *x, int64_t n)
 {
 	double acc[HB_LANES] = { 0 };
 
@@ -133,7 +134,8 @@ double hb_sum(hb_isa isa, const float *x, int64_t n)
 	return tree(HB_RED_SUM, acc);
 }
 
-double hb_sum_square(hb_isa isa, const float *x, int64_t n, float mean)
+double
+hb_sum_square(hb_isa isa, const float *x, int64_t n, float mean)
 {
 	double acc[HB_LANES] = { 0 };
 
@@ -163,7 +165,8 @@ HB_KERNEL(dots, dots_body,
 	  (const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y),
 	  (x, w, ldw, n, rows, bias, y))
 
-void hb_dots(hb_isa isa, const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y)
+void
+hb_dots(hb_isa isa, const float *x, const float *w, int64_t ldw, int64_t n, int64_t rows, const float *bias, float *y)
 {
 	dots[isa](x, w, ldw, n, rows, bias, y);
 }
@@ -357,7 +360,8 @@ reduce_units(void *arg, int64_t begin, int64_t end, int worker)
 	}
 }
 
-void hb_reduce(hb_ctx *cx, hb_reduce_fn fn, const hb_val *x, unsigned axes, void *y)
+void
+hb_reduce(hb_ctx *cx, hb_reduce_fn fn, const hb_val *x, unsigned axes, void *y)
 {
 	struct reduction r = { .isa = cx->isa, .fn = fn, .x = x, .y = y, .inner = 1, .blocks = 1, .count = 1 };
 	int64_t ss[HB_MAX_RANK], ks[HB_MAX_RANK] = { 0 }, units = 1;

@@ -83,7 +83,8 @@ read_activations(hb_graph *g, hb_node *n, struct rnn *r)
 		while (k < HB_LEN(activations) && strcasecmp(name, activations[k].name))
 			k++;
 		if (k == HB_LEN(activations))
-			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "activation", "activation '%s' is not supported", name);
+			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "activation", "activation '%s' is not supported",
+				       name);
 		struct act *a = &r->act[i / count][i % count];
 		*a = (struct act){ &activations[k], activations[k].alpha, activations[k].beta };
 		if (a->fn->pars > 0 && alpha && ia < nalpha)
@@ -101,7 +102,8 @@ expect(hb_graph *g, hb_node *n, int i, const char *what, hb_shape want)
 	char a[HB_SHAPE_TEXT], b[HB_SHAPE_TEXT];
 
 	if (t && !hb_shape_eq(&t->shape, &want))
-		return HB_BAD(g, n, "%s is %s; %s is taken", what, hb_shape_text(&t->shape, a), hb_shape_text(&want, b));
+		return HB_BAD(g, n, "%s is %s; %s is taken", what, hb_shape_text(&t->shape, a),
+			      hb_shape_text(&want, b));
 	return HB_OK;
 }
 
@@ -144,7 +146,8 @@ shape_rnn(hb_graph *g, hb_node *n, enum kind kind)
 	HB_TRY(expect(g, n, 7, "P", (hb_shape){ 2, { d, 3 * h } }));
 	HB_TRY(read_activations(g, n, r));
 
-	hb_shape y = r->batch_first ? (hb_shape){ 4, { r->batch, r->steps, d, h } } : (hb_shape){ 4, { r->steps, d, r->batch, h } };
+	hb_shape y = r->batch_first ? (hb_shape){ 4, { r->batch, r->steps, d, h } }
+				    : (hb_shape){ 4, { r->steps, d, r->batch, h } };
 	HB_TRY(hb_set_out(g, n, 0, HB_F32, &y));
 	HB_TRY(hb_set_out(g, n, 1, HB_F32, &state));
 	return hb_set_out(g, n, 2, HB_F32, &state);
@@ -171,7 +174,8 @@ input_rows(void *arg, int64_t begin, int64_t end, int worker)
 
 	(void)worker;
 	for (int64_t i = begin; i < end; i++)
-		hb_dots(k->c->cx->isa, k->x + i * k->r->input, k->w, k->r->input, k->r->input, gates, k->wb, k->xw + i * gates);
+		hb_dots(k->c->cx->isa, k->x + i * k->r->input, k->w, k->r->input, k->r->input, gates, k->wb,
+			k->xw + i * gates);
 }
 
 static void
@@ -181,7 +185,8 @@ state_rows(void *arg, int64_t begin, int64_t end, int worker)
 	int64_t h = k->r->hidden;
 
 	(void)worker;
-	hb_dots(k->c->cx->isa, k->h, k->rec + begin * h, h, h, end - begin, k->rb ? k->rb + begin : NULL, k->hr + begin);
+	hb_dots(k->c->cx->isa, k->h, k->rec + begin * h, h, h, end - begin, k->rb ? k->rb + begin : NULL,
+		k->hr + begin);
 }
 
 /* hr[from..to) = h R^T + Rb */
@@ -343,7 +348,9 @@ run_direction(const hb_call *c, const struct rnn *r, int dir)
 			bool live = s < len;
 			int64_t t = live && r->reverse[dir] ? len - 1 - s : s;
 			float *gate = k.xw + (r->batch_first ? b * r->steps + t : t * r->batch + b) * gates;
-			int64_t to = (r->batch_first ? (b * r->steps + t) * r->dirs + dir : (t * r->dirs + dir) * r->batch + b) * n;
+			int64_t to = (r->batch_first ? (b * r->steps + t) * r->dirs + dir
+						     : (t * r->dirs + dir) * r->batch + b) *
+				     n;
 			if (live && r->kind == LSTM)
 				step_lstm(&k, gate, h, cell);
 			else if (live && r->kind == GRU)

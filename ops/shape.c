@@ -29,7 +29,8 @@ move_box(const hb_call *c, const hb_shape *box, const hb_val *dst, int64_t dst_a
 	 const hb_val *src, int64_t src_at, const int64_t *ss)
 {
 	if (hb_shape_elems(box))
-		hb_move(c->cx, box->rank, box->dim, hb_dtype_size(dst->dtype), at(dst, dst_at), ds, at(src, src_at), ss);
+		hb_move(c->cx, box->rank, box->dim, hb_dtype_size(dst->dtype), at(dst, dst_at), ds, at(src, src_at),
+			ss);
 }
 
 /* ---- Identity, Dropout ---- */
@@ -135,7 +136,8 @@ shape_reshape(hb_graph *g, hb_node *n)
 		}
 		if (want[i] == 0 && !zero_means_zero) {
 			if (i >= in->rank)
-				return HB_BAD(g, n, "dimension %d of the shape is 0 and the input has rank %d", i, in->rank);
+				return HB_BAD(g, n, "dimension %d of the shape is 0 and the input has rank %d", i,
+					      in->rank);
 			s.dim[i] = in->dim[i];
 		}
 		if (s.dim[i] < 0)
@@ -173,7 +175,8 @@ shape_flatten(hb_graph *g, hb_node *n)
 	int64_t axis = hb_attr_i(n, "axis", 1);
 
 	if (axis < -in->rank || axis > in->rank)
-		return HB_BAD(g, n, "axis is %lld; with rank %d it must be in %d..%d", (long long)axis, in->rank, -in->rank, in->rank);
+		return HB_BAD(g, n, "axis is %lld; with rank %d it must be in %d..%d", (long long)axis, in->rank,
+			      -in->rank, in->rank);
 	if (axis < 0)
 		axis += in->rank;
 	hb_shape s = { 2, { hb_shape_span(in, 0, (int)axis), hb_shape_span(in, (int)axis, in->rank) } };
@@ -343,8 +346,8 @@ shape_concat(hb_graph *g, hb_node *n)
 		if (as.rank == s.rank)
 			as.dim[axis] = s.dim[axis];
 		if (!hb_shape_eq(&as, &s))
-			return HB_BAD(g, n, "inputs %s and %s differ besides axis %d", hb_shape_text(&n->in[0]->shape, a),
-				      hb_shape_text(&t->shape, b), axis);
+			return HB_BAD(g, n, "inputs %s and %s differ besides axis %d",
+				      hb_shape_text(&n->in[0]->shape, a), hb_shape_text(&t->shape, b), axis);
 		if (t->dtype != n->in[0]->dtype)
 			return HB_BAD(g, n, "inputs are %s and %s; one type is taken", hb_dtype_name(n->in[0]->dtype),
 				      hb_dtype_name(t->dtype));
@@ -410,8 +413,8 @@ shape_split(hb_graph *g, hb_node *n)
 	if (parts != n->nout)
 		return HB_BAD(g, n, "num_outputs is %lld and the node has %d outputs", (long long)parts, n->nout);
 	if (!part && n->version < 18 && in->dim[axis] % parts)
-		return HB_BAD(g, n, "extent %lld of axis %d does not divide into %lld equal parts", (long long)in->dim[axis],
-			      axis, (long long)parts);
+		return HB_BAD(g, n, "extent %lld of axis %d does not divide into %lld equal parts",
+			      (long long)in->dim[axis], axis, (long long)parts);
 	int64_t each = hb_ceil_div(in->dim[axis], parts), left = in->dim[axis];
 	for (int i = 0; i < n->nout; i++) {
 		s.dim[axis] = part ? part[i] : HB_MIN(each, left);
@@ -602,7 +605,8 @@ shape_pad(hb_graph *g, hb_node *n)
 			return HB_BAD(g, n, "axis %d is named twice", a);
 		seen |= 1u << a;
 		int64_t lo = pads[i], hi = pads[i + count], dim = in->dim[a];
-		if (!hb_add64(s.dim[a], lo, &s.dim[a]) || !hb_add64(s.dim[a], hi, &s.dim[a]) || s.dim[a] < 0 || lo < -dim || hi < -dim)
+		if (!hb_add64(s.dim[a], lo, &s.dim[a]) || !hb_add64(s.dim[a], hi, &s.dim[a]) || s.dim[a] < 0 ||
+		    lo < -dim || hi < -dim)
 			return HB_BAD(g, n, "pads %lld and %lld do not go with extent %lld of axis %d", (long long)lo,
 				      (long long)hi, (long long)dim, a);
 		if (s.dim[a] > 0 && dim == 0 && p->mode != PAD_CONSTANT)
@@ -743,7 +747,8 @@ shape_expand(hb_graph *g, hb_node *n)
 		to.dim[i] = want[i];
 	}
 	if (!hb_shape_broadcast(&n->in[0]->shape, &to, &s))
-		return HB_BAD(g, n, "input %s does not expand to %s", hb_shape_text(&n->in[0]->shape, a), hb_shape_text(&to, b));
+		return HB_BAD(g, n, "input %s does not expand to %s", hb_shape_text(&n->in[0]->shape, a),
+			      hb_shape_text(&to, b));
 	return hb_set_out(g, n, 0, n->in[0]->dtype, &s);
 }
 
@@ -887,7 +892,8 @@ shape_depth_to_space(hb_graph *g, hb_node *n)
 	if (strcmp(mode, "DCR") && strcmp(mode, "CRD"))
 		return HB_BAD(g, n, "mode is '%s'; DCR or CRD is taken", mode);
 	if (in->dim[1] % (b * b))
-		return HB_BAD(g, n, "%lld channels do not divide by blocksize %lld squared", (long long)in->dim[1], (long long)b);
+		return HB_BAD(g, n, "%lld channels do not divide by blocksize %lld squared", (long long)in->dim[1],
+			      (long long)b);
 	hb_shape s = { 4, { in->dim[0], in->dim[1] / (b * b), 0, 0 } };
 	if (!hb_mul64(in->dim[2], b, &s.dim[2]) || !hb_mul64(in->dim[3], b, &s.dim[3]))
 		return HB_BAD(g, n, "output is too large");
@@ -1034,7 +1040,8 @@ shape_constant_of_shape(hb_graph *g, hb_node *n)
 	n->aux = NULL;
 	if (value) {
 		if (hb_shape_elems(&value->t->shape) != 1)
-			return HB_BAD(g, n, "value has %lld elements; one is taken", (long long)hb_shape_elems(&value->t->shape));
+			return HB_BAD(g, n, "value has %lld elements; one is taken",
+				      (long long)hb_shape_elems(&value->t->shape));
 		const void *data = hb_tensor_data(g, value->t);
 		if (!data)
 			return HB_ERR_NOMEM;
@@ -1067,9 +1074,10 @@ const hb_op hb_op_constant_of_shape = {
 enum { ONNX_FLOAT16 = 10, ONNX_BFLOAT16 = 16 };
 
 static const char *const onnx_types[] = {
-	"UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE",
-	"UINT32", "UINT64", "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
-	"FLOAT8E5M2FNUZ", "UINT4", "INT4", "FLOAT4E2M1",
+	"UNDEFINED",      "FLOAT",      "UINT8",          "INT8",       "UINT16",   "INT16",
+	"INT32",          "INT64",      "STRING",         "BOOL",       "FLOAT16",  "DOUBLE",
+	"UINT32",         "UINT64",     "COMPLEX64",      "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN",
+	"FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4",      "INT4",     "FLOAT4E2M1",
 };
 
 static int64_t
@@ -1091,7 +1099,8 @@ shape_cast(hb_graph *g, hb_node *n)
 	hb_dtype dt = hb_onnx_dtype(to);
 
 	if (dt == HB_NONE && to > 0 && to < (int64_t)HB_LEN(onnx_types))
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "casts to %s, which is not supported", onnx_types[to]);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "casts to %s, which is not supported",
+			       onnx_types[to]);
 	if (dt == HB_NONE)
 		return HB_BAD(g, n, "attribute 'to' is %lld, which is no element type", (long long)to);
 	return hb_set_out(g, n, 0, dt, &n->in[0]->shape);

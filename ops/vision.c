@@ -112,7 +112,9 @@ taps_of(const struct grid *k, float coord, int64_t dim, int64_t *index, float *w
 	for (int t = 0; t < count; t++) {
 		int64_t i = (int64_t)base + t;
 		if (i < 0 || i >= dim)
-			i = k->pad == ZEROS ? -1 : k->pad == BORDER ? (i < 0 ? 0 : dim - 1) : (int64_t)reflected((double)i, lo, hi);
+			i = k->pad == ZEROS    ? -1
+			    : k->pad == BORDER ? (i < 0 ? 0 : dim - 1)
+					       : (int64_t)reflected((double)i, lo, hi);
 		index[t] = i < dim ? i : dim - 1;
 	}
 	return count;
@@ -240,11 +242,19 @@ run_affine_grid(const hb_call *c)
 static const hb_attr_row affine_rows[] = { { "align_corners", HB_ATTR_INT, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_affine_grid = {
-	.name = "AffineGrid", .since = 20, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-	.attrs = affine_rows, .in_types = { FLOATS, HB_BIT(HB_I64) }, .shape = shape_affine_grid, .run = run_affine_grid,
+	.name = "AffineGrid",
+	.since = 20,
+	.min_in = 2,
+	.max_in = 2,
+	.min_out = 1,
+	.max_out = 1,
+	.attrs = affine_rows,
+	.in_types = { FLOATS, HB_BIT(HB_I64) },
+	.shape = shape_affine_grid,
+	.run = run_affine_grid,
 };
 
-/* ---- RoiAlign, MaxRoiPool ---- */
+/* ---- RoiAlign ---- */
 
 /* Four neighbours of (y, x) and their weights; false where the place is outside. */
 static bool
@@ -282,14 +292,16 @@ shape_roi(hb_graph *g, hb_node *n, int64_t ph, int64_t pw, int64_t roi_width)
 static hb_status
 shape_roi_align(hb_graph *g, hb_node *n)
 {
-	const char *mode = hb_attr_s(n, "mode", "avg"), *how = hb_attr_s(n, "coordinate_transformation_mode", "half_pixel");
+	const char *mode = hb_attr_s(n, "mode", "avg"),
+		   *how = hb_attr_s(n, "coordinate_transformation_mode", "half_pixel");
 	int64_t ratio = hb_attr_i(n, "sampling_ratio", 0);
 	const hb_tensor *batch = n->in[2];
 
 	if (strcmp(mode, "avg") && strcmp(mode, "max"))
 		return HB_BAD(g, n, "mode is '%s'; avg or max is taken", mode);
 	if (strcmp(how, "half_pixel") && strcmp(how, "output_half_pixel"))
-		return HB_BAD(g, n, "coordinate_transformation_mode is '%s'; half_pixel or output_half_pixel is taken", how);
+		return HB_BAD(g, n, "coordinate_transformation_mode is '%s'; half_pixel or output_half_pixel is taken",
+			      how);
 	if (ratio < 0 || ratio > 256)
 		return HB_BAD(g, n, "sampling_ratio is %lld; 0 to 256 is taken", (long long)ratio);
 	if (batch->shape.rank != 1 || n->in[1]->shape.rank != 2 || batch->shape.dim[0] != n->in[1]->shape.dim[0])
@@ -322,7 +334,8 @@ roi_cells(void *arg, int64_t begin, int64_t end, int worker)
 
 	(void)worker;
 	for (int64_t i = begin; i < end; i++) {
-		int64_t roi = i / (o[1] * o[2] * o[3]), ch = i / (o[2] * o[3]) % o[1], py = i / o[3] % o[2], px = i % o[3];
+		int64_t roi = i / (o[1] * o[2] * o[3]), ch = i / (o[2] * o[3]) % o[1], py = i / o[3] % o[2],
+			px = i % o[3];
 		const float *r = (const float *)k->c->in[1]->data + roi * 4;
 		int64_t batch = HB_MAX(0, HB_MIN(hb_val_i(k->c->in[2], roi), d[0] - 1));
 		const float *plane = (const float *)x->data + (batch * d[1] + ch) * d[2] * d[3];
@@ -352,7 +365,8 @@ roi_cells(void *arg, int64_t begin, int64_t end, int worker)
 static void
 run_roi_align(const hb_call *c)
 {
-	const char *how = hb_attr_s(c->n, "coordinate_transformation_mode", c->n->version < 16 ? "output_half_pixel" : "half_pixel");
+	const char *how = hb_attr_s(c->n, "coordinate_transformation_mode",
+				    c->n->version < 16 ? "output_half_pixel" : "half_pixel");
 	struct roi_call k = { c, (double)hb_attr_f(c->n, "spatial_scale", 1), strcmp(how, "half_pixel") ? 0 : 0.5,
 			      !strcmp(hb_attr_s(c->n, "mode", "avg"), "max"), hb_attr_i(c->n, "sampling_ratio", 0) };
 	int64_t n = hb_val_elems(c->out[0]);
@@ -564,8 +578,8 @@ shape_col2im(hb_graph *g, hb_node *n)
 	hb_shape s = { k->nsp + 2, { x->dim[0] } };
 	for (int i = 0; i < k->nsp; i++) {
 		if (image[i] < 1 || image[i] > INT32_MAX || block[i] < 1 || block[i] > INT32_MAX)
-			return HB_BAD(g, n, "extent %lld of the image or %lld of the block is out of range", (long long)image[i],
-				      (long long)block[i]);
+			return HB_BAD(g, n, "extent %lld of the image or %lld of the block is out of range",
+				      (long long)image[i], (long long)block[i]);
 		k->image[i] = s.dim[2 + i] = image[i];
 		k->block[i] = block[i];
 		k->begin[i] = pads[i];
@@ -575,7 +589,8 @@ shape_col2im(hb_graph *g, hb_node *n)
 			return HB_BAD(g, n, "block is too large");
 	}
 	if (x->dim[1] % cells || x->dim[2] != windows)
-		return HB_BAD(g, n, "input has %lld rows and %lld columns; blocks of %lld cells at %lld places are expected",
+		return HB_BAD(g, n,
+			      "input has %lld rows and %lld columns; blocks of %lld cells at %lld places are expected",
 			      (long long)x->dim[1], (long long)x->dim[2], (long long)cells, (long long)windows);
 	s.dim[1] = x->dim[1] / cells;
 	return hb_set_out(g, n, 0, n->in[0]->dtype, &s);
@@ -609,7 +624,8 @@ run_col2im(const hb_call *c)
 					off = off * k->image[i] + v;
 				}
 				if (inside)
-					((float *)y->data)[p * plane + off] += ((const float *)x->data)[(p * cells + cell) * places + w];
+					((float *)y->data)[p * plane + off] +=
+						((const float *)x->data)[(p * cells + cell) * places + w];
 			}
 		}
 }
@@ -676,8 +692,16 @@ run_center(const hb_call *c)
 static const hb_attr_row center_rows[] = { { "axes", HB_ATTR_INTS, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_center_crop_pad = {
-	.name = "CenterCropPad", .since = 18, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-	.attrs = center_rows, .in_types = { 0, HB_BIT(HB_I32) | HB_BIT(HB_I64) }, .shape = shape_center, .run = run_center,
+	.name = "CenterCropPad",
+	.since = 18,
+	.min_in = 2,
+	.max_in = 2,
+	.min_out = 1,
+	.max_out = 1,
+	.attrs = center_rows,
+	.in_types = { 0, HB_BIT(HB_I32) | HB_BIT(HB_I64) },
+	.shape = shape_center,
+	.run = run_center,
 };
 
 /* ---- DeformConv: each tap of the window is moved by an offset and weighed by a mask ---- */
@@ -697,13 +721,14 @@ shape_deform(hb_graph *g, hb_node *n)
 	if (!k)
 		return hb_nomem(g->cx, n->name);
 	if (x->rank != 4 || w->rank != 4 || off->rank != 4)
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "deform-conv", "input has rank %d; only rank 4 is supported", x->rank);
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "deform-conv",
+			       "input has rank %d; only rank 4 is supported", x->rank);
 	k->groups = hb_attr_i(n, "group", 1);
 	k->offset_groups = hb_attr_i(n, "offset_group", 1);
 	int64_t taps = w->dim[2] * w->dim[3];
 	if (k->groups < 1 || w->dim[0] % k->groups || w->dim[1] > x->dim[1] || w->dim[1] * k->groups != x->dim[1])
-		return HB_BAD(g, n, "%lld channels, weights for %lld and %lld groups do not go together", (long long)x->dim[1],
-			      (long long)w->dim[1], (long long)k->groups);
+		return HB_BAD(g, n, "%lld channels, weights for %lld and %lld groups do not go together",
+			      (long long)x->dim[1], (long long)w->dim[1], (long long)k->groups);
 	if (k->offset_groups < 1 || x->dim[1] % k->offset_groups)
 		return HB_BAD(g, n, "%lld channels do not divide into %lld offset groups", (long long)x->dim[1],
 			      (long long)k->offset_groups);
@@ -757,9 +782,14 @@ deform_cells(void *arg, int64_t begin, int64_t end, int worker)
 			for (int64_t t = 0; t < taps; t++) {
 				int64_t set = (b * k->offset_groups + og) * taps + t;
 				const float *off = (const float *)c->in[2]->data + set * 2 * area + at;
-				double y = (double)(oy * k->p.strides[0] - k->p.begin[0] + t / ws[3] * k->p.dilations[0]) + (double)off[0];
-				double xx = (double)(ox * k->p.strides[1] - k->p.begin[1] + t % ws[3] * k->p.dilations[1]) + (double)off[area];
-				double v = bilinear(plane, d[2], d[3], y, xx) * (double)((const float *)w->data)[(oc * ws[1] + ic) * taps + t];
+				double y =
+					(double)(oy * k->p.strides[0] - k->p.begin[0] + t / ws[3] * k->p.dilations[0]) +
+					(double)off[0];
+				double xx =
+					(double)(ox * k->p.strides[1] - k->p.begin[1] + t % ws[3] * k->p.dilations[1]) +
+					(double)off[area];
+				double v = bilinear(plane, d[2], d[3], y, xx) *
+					   (double)((const float *)w->data)[(oc * ws[1] + ic) * taps + t];
 				sum += mask ? v * (double)((const float *)mask->data)[set * area + at] : v;
 			}
 		}
@@ -809,7 +839,8 @@ shape_max_unpool(hb_graph *g, hb_node *n)
 	*inner = *x;
 	for (size_t i = 0; i < nsp; i++) {
 		int64_t v;
-		if (!hb_mul64(x->dim[2 + i] - 1, stride[i], &v) || !hb_add64(v, kernel[i] - pads[i] - pads[nsp + i], &v) || v < 0)
+		if (!hb_mul64(x->dim[2 + i] - 1, stride[i], &v) ||
+		    !hb_add64(v, kernel[i] - pads[i] - pads[nsp + i], &v) || v < 0)
 			return HB_BAD(g, n, "output would have extent %lld", (long long)v);
 		inner->dim[2 + i] = v;
 	}
