@@ -348,7 +348,7 @@ shape_clip(hb_graph *g, hb_node *n)
 	if (known) {
 		float *aux = HB_NEW_N(g->arena, float, 2);
 		if (!aux)
-			return HB_ERR_NOMEM;
+			return hb_nomem(g->cx, n->name);
 		memcpy(aux, lim, sizeof(lim));
 		n->aux = aux;
 	}

@@ -475,7 +475,7 @@ hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **
 		return HB_ERR_NOMEM;
 	int64_t *to = HB_NEW_N(g->arena, int64_t, elems + 1);
 	if (!to)
-		return HB_ERR_NOMEM;
+		return hb_nomem(g->cx, n->name);
 	hb_wide_load(t->dtype, data, 0, 1, elems, to);
 	*v = to;
 	*count = (size_t)elems;
