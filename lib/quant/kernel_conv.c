@@ -97,10 +97,12 @@ hb_kernel_conv_scratch(const hb_ctx *cx, const hb_insn *i)
 	return (size_t)(panel_bytes(&j) + round64((int64_t)i->v[0].ext[2] * 16) + cx->jobs * j.work_bytes);
 }
 
-/* acc of 32 bits (wrapped) or 64 to the output element */
+/* acc of 32 bits (wrapped) or 64, with bias and addend, to the value that is clamped and written. */
 static inline int64_t
 finish(const conv_job *j, const int32_t *rec, int64_t acc, const uint8_t *add, bool wide)
 {
+	int shift = hb_requant_shift((rec[3] & 255) - 64);
+
 	if (add) {
 		int64_t x;
 
@@ -109,47 +111,25 @@ finish(const conv_job *j, const int32_t *rec, int64_t acc, const uint8_t *add, b
 		acc = (int64_t)((uint64_t)acc + (uint64_t)x);
 	}
 	acc = (int64_t)((uint64_t)acc + (uint64_t)(int64_t)rec[0]);
-	if (!wide)
-		acc = (int32_t)(uint32_t)acc;
-	return hb_requant_at(acc, rec[1], hb_requant_shift((rec[3] & 255) - 64));
+	if (wide || shift > 62)
+		return hb_requant_at(wide ? acc : (int32_t)(uint32_t)acc, rec[1], shift);
+	return ((int64_t)(int32_t)(uint32_t)acc * rec[1] + ((int64_t)1 << (shift - 1))) >> shift;
 }
 
-static inline void
-store(hb_dtype dt, uint8_t *p, int64_t y, int64_t lo, int64_t hi)
-{
-	y = hb_clamp64(y, lo, hi);
-	switch (dt) {
-	case HB_I8:
-	case HB_U8:
-	case HB_BOOL:
-		*p = (uint8_t)y;
-		break;
-	case HB_I16: {
-		int16_t v = (int16_t)y;
-
-		memcpy(p, &v, sizeof(v));
-		break;
+#define STORE(type)                                                     \
+	for (int64_t c = 0; c < n; c++, to += step) {                   \
+		type v = (type)hb_clamp64(y[c], lo, hi);                \
+		memcpy(to, &v, sizeof(v));                              \
 	}
-	case HB_I32: {
-		int32_t v = (int32_t)y;
 
-		memcpy(p, &v, sizeof(v));
-		break;
-	}
-	default:
-		memcpy(p, &y, sizeof(y));
-		break;
-	}
-}
-
-/* One pixel's n channels from oc0 on, out of their sums. */
+/* One pixel's n <= NR channels from oc0 on, out of their sums. */
 static void
 finish_pixel(const conv_job *j, int64_t pixel, int64_t oc0, int64_t n, const int64_t *acc, bool wide)
 {
 	const hb_insn *i = j->i;
 	const hb_view *out = &i->v[0], *add = i->nv > 4 ? &i->v[4] : NULL;
-	int64_t y = pixel / j->cols, x = pixel % j->cols;
-	uint8_t *to = hb_view_row(out, j->at[0], (uint32_t)y) + x * out->stride[1] + oc0 * out->stride[2];
+	int64_t row = pixel / j->cols, x = pixel % j->cols;
+	uint8_t *to = hb_view_row(out, j->at[0], (uint32_t)row) + x * out->stride[1] + oc0 * out->stride[2];
 	const uint8_t *more = NULL;
 	int64_t lo = j->im[HB_IMM_conv_qmin], hi = j->im[HB_IMM_conv_qmax];
 
@@ -161,12 +141,23 @@ finish_pixel(const conv_job *j, int64_t pixel, int64_t oc0, int64_t n, const int
 		hi = INT64_MAX;
 	}
 	if (add)
-		more = hb_view_row(add, j->at[4], (uint32_t)y) + x * add->stride[1] + oc0 * add->stride[2];
-	for (int64_t c = 0; c < n; c++) {
-		store(out->dtype, to, finish(j, j->rec + (oc0 + c) * 4, acc[c], more, wide), lo, hi);
-		to += out->stride[2];
-		if (add)
-			more += add->stride[2];
+		more = hb_view_row(add, j->at[4], (uint32_t)row) + x * add->stride[1] + oc0 * add->stride[2];
+	int64_t y[NR], step = out->stride[2];
+	for (int64_t c = 0; c < n; c++)
+		y[c] = finish(j, j->rec + (oc0 + c) * 4, acc[c], add ? more + c * add->stride[2] : NULL, wide);
+	switch (out->dtype) {
+	case HB_I16:
+		STORE(int16_t)
+		break;
+	case HB_I32:
+		STORE(int32_t)
+		break;
+	case HB_I64:
+		STORE(int64_t)
+		break;
+	default:
+		STORE(uint8_t)
+		break;
 	}
 }
 
