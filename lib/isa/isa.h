@@ -52,8 +52,8 @@ bool hb_view_apart(const hb_view *a, const hb_view *b);
 bool hb_view_nested(const hb_view *v);
 /* Nested, and no two elements share a byte: what an output must be. */
 bool hb_view_once(const hb_view *v);
-/* Contiguous runs of bytes that a nested view falls into (a ring's wrap parts one). */
-uint64_t hb_view_runs(const hb_view *v);
+/* Runs of bytes that a nested view falls into (a ring's wrap parts one); gaps below `gap` do not part a run. */
+uint64_t hb_view_runs(const hb_view *v, uint32_t gap);
 
 /* Distinct granules that the view touches, in closed form (MACHINE 1). */
 uint64_t hb_view_granules(const hb_view *v, uint32_t granule);

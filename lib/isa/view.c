@@ -258,11 +258,11 @@ hb_view_granules(const hb_view *v, uint32_t granule)
 }
 
 uint64_t
-hb_view_runs(const hb_view *v)
+hb_view_runs(const hb_view *v, uint32_t gap)
 {
 	comb c;
 	comb_of(v, &c);
-	comb_merge(&c, 1);
+	comb_merge(&c, gap ? gap : 1);
 	uint64_t n = 1;
 	for (int k = 0; k < c.rank; k++)
 		n *= c.dims[k].n + c.dims[k].m;

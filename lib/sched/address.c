@@ -46,7 +46,8 @@ hb_fit_all(hb_ctx *cx, hb_arena *a, hb_fit *items, size_t n, uint64_t align, uin
 		order[i] = &items[i];
 		items[i].addr = UINT64_MAX;
 	}
-	qsort(order, n, sizeof(*order), by_size);
+	if (n)
+		qsort(order, n, sizeof(*order), by_size);
 	for (size_t i = 0; i < n; i++) {
 		hb_fit *it = order[i];
 		size_t count = 0;
@@ -75,6 +76,8 @@ hb_fit_all(hb_ctx *cx, hb_arena *a, hb_fit *items, size_t n, uint64_t align, uin
 	}
 	/* Proof: neighbours in address within a slot share no byte. */
 	for (int k = 0; k <= last; k++) {
+		if (!slots[k].n)
+			continue;
 		qsort(slots[k].p, slots[k].n, sizeof(hb_fit *), by_addr);
 		for (size_t j = 0; j + 1 < slots[k].n; j++)
 			if (slots[k].p[j]->addr + slots[k].p[j]->bytes > slots[k].p[j + 1]->addr)

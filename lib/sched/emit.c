@@ -679,6 +679,25 @@ run_group(emitter *e)
 	return HB_OK;
 }
 
+/* Of the LOADs before the group's first other instruction, those of constants come first: they wait for
+ * nothing but room, and the queue is in order. */
+static void
+constants_first(hb_list *l, size_t begin, hb_arena *a)
+{
+	size_t end = begin, at = begin;
+	hb_insn *copy;
+
+	while (end < l->n && l->insns[end].engine == HB_L0)
+		end++;
+	copy = hb_arena_dup(a, l->insns + begin, (end - begin) * sizeof(hb_insn));
+	if (!copy)			/* the order is as right without */
+		return;
+	for (int constants = 1; constants >= 0; constants--)
+		for (size_t i = 0; i < end - begin; i++)
+			if ((copy[i].v[1].space == HB_PAR) == constants)
+				l->insns[at++] = copy[i];
+}
+
 hb_status
 hb_emit_group(hb_sched *s, hb_work *w, uint64_t limit, hb_trial *trial)
 {
@@ -706,6 +725,8 @@ hb_emit_group(hb_sched *s, hb_work *w, uint64_t limit, hb_trial *trial)
 		w->first_buf = UINT32_C(1) << 31;
 	if (st == HB_OK)
 		st = run_group(&e);
+	if (st == HB_OK && !trial && s->opt.level > 0)
+		constants_first(&seg->list, begin, e.arena);
 	if (st == HB_OK && !trial) {
 		uint32_t first = (uint32_t)seg->nbufs;
 		st = hb_seg_grow(s, w->segment, e.nbufs);

@@ -88,6 +88,17 @@ time_of(hb_ctx *cx, const hb_figures *f, const hb_program *p, uint64_t *cycles)
 	return HB_OK;
 }
 
+static void
+free_program(hb_program *p)
+{
+	if (!p)
+		return;
+	for (size_t k = 0; k < p->nsegments; k++)
+		if (p->segments[k].graph)
+			hb_graph_free(p->segments[k].graph);
+	hb_arena_free(p->arena);
+}
+
 hb_status
 hb_schedule(hb_graph *g, const hb_march *m, const hb_sched_options *o, hb_program **out)
 {
@@ -104,8 +115,11 @@ hb_schedule(hb_graph *g, const hb_march *m, const hb_sched_options *o, hb_progra
 		HB_TRY(hb_program_check(g->cx, p));
 		HB_TRY(time_of(g->cx, &m->fig, p, &cycles));
 		if (cycles < least) {
+			free_program(best);
 			best = p;
 			least = cycles;
+		} else {
+			free_program(p);
 		}
 	}
 	best->level = o->level;

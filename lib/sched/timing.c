@@ -111,7 +111,7 @@ hb_insn_cycles(const hb_figures *f, const hb_insn *i)
 	for (int k = 0; k < i->nv; k++) {
 		uint64_t n = moves(i, k, &v);
 		if (is_ddr[v.space])
-			runs += n * hb_view_runs(&v);
+			runs += n * hb_view_runs(&v, f->granule);	/* shorter gaps move along */
 	}
 	return (uint64_t)f->start_dma + runs;
 }
