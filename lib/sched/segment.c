@@ -542,6 +542,19 @@ keep_outputs(hb_sched *s, const hb_node *n, int last)
 	return HB_OK;
 }
 
+/* A body's reads are edges that the order does not see. */
+static hb_status
+check_cpu(hb_sched *s, const hb_node *n)
+{
+	for (const hb_attr *a = n->attrs; a; a = a->next)
+		for (size_t i = 0; a->type == HB_ATTR_GRAPH && a->g && i < a->g->ncaptured; i++)
+			if (a->g->captured[i]->outer && !a->g->captured[i]->outer->is_const)
+				return hb_fail(s->cx, n, HB_ERR_UNSUPPORTED, "schedule",
+					       "its body reads '%s', which is computed outside of it",
+					       a->g->captured[i]->outer->name);
+	return HB_OK;
+}
+
 hb_status
 hb_sched_segments(hb_sched *s)
 {
@@ -597,8 +610,7 @@ hb_sched_segments(hb_sched *s)
 			continue;
 		o.items[o.n] = (item){ .n = n, .cpu = !is_bpu(n) };
 		n->user = &o.items[o.n++];
-		if (is_bpu(n))
-			HB_TRY(check_bpu(s, n));
+		HB_TRY(is_bpu(n) ? check_bpu(s, n) : check_cpu(s, n));
 	}
 
 	/* Order and segments: begin with the kind that needs fewer. */
