@@ -7,7 +7,8 @@
 
 typedef struct qdq {
 	hb_graph *g, *fixed, *to;
-	hb_map *now;			/* name in g to the tensor of `to` that readers read */
+	hb_map *now;			/* name in g to the tensor of `to` that BPU operators read */
+	hb_map *plain;			/* the same for the others, where they differ */
 } qdq;
 
 static hb_tensor *
@@ -52,14 +53,20 @@ has_pair(const hb_tensor *t)
 	return (t->q.dtype == HB_I8 || t->q.dtype == HB_I16) && t->q.nscales == 1 && t->dtype == HB_F32;
 }
 
+static bool
+is_made_by_bpu(const hb_tensor *t)
+{
+	return t->producer && t->producer->on == HB_ON_BPU;
+}
+
 /* The value of t of g: readers read the pair's result where t has one. `made` is what yields it. */
 static hb_status
 add_pair(qdq *c, hb_tensor *t, hb_tensor *made)
 {
 	hb_tensor *q = named(c, t->name, "_quantized", t->q.dtype, &t->shape);
-	hb_tensor *dq = named(c, t->name, t->is_input ? "_dequantized" : "", HB_F32, &t->shape);
+	hb_tensor *dq = named(c, t->name, is_made_by_bpu(t) ? "" : "_dequantized", HB_F32, &t->shape);
 	if (!pair_half(c, "QuantizeLinear", made, q, &t->q) || !pair_half(c, "DequantizeLinear", q, dq, &t->q) ||
-	    !hb_map_put(c->now, t->name, dq))
+	    !hb_map_put(c->now, t->name, dq) || (!is_made_by_bpu(t) && !hb_map_put(c->plain, t->name, made)))
 		return hb_nomem(c->g->cx, t->name);
 	dq->q = t->q;
 	return HB_OK;
@@ -189,7 +196,8 @@ operand(qdq *c, hb_node *n, int i, hb_tensor **out)
 		if (*out)
 			return HB_OK;
 	}
-	*out = hb_map_get(c->now, t->name);
+	*out = n->on != HB_ON_BPU ? hb_map_get(c->plain, t->name) : NULL;
+	*out = *out ? *out : hb_map_get(c->now, t->name);
 	if (*out)
 		return HB_OK;
 	if (t->is_const && has_pair(t) && n->on == HB_ON_BPU && hb_const_is_data(n, i))
@@ -225,7 +233,7 @@ copy_node(qdq *c, hb_node *n)
 		if (!t)
 			continue;
 		bool pair = has_pair(t);
-		hb_tensor *made = named(c, t->name, pair ? "_float" : "", t->dtype, &t->shape);
+		hb_tensor *made = named(c, t->name, pair && is_made_by_bpu(t) ? "_float" : "", t->dtype, &t->shape);
 		if (!made)
 			return HB_ERR_NOMEM;
 		hb_node_set_out(k, i, made);
@@ -275,7 +283,8 @@ build(qdq *c, bool all_outputs)
 	for (hb_node *n = g->first; n; n = n->next)
 		HB_TRY(copy_node(c, n));
 	for (size_t i = 0; i < g->noutputs; i++) {
-		hb_tensor *t = hb_map_get(c->now, g->outputs[i]->name);
+		hb_tensor *t = hb_map_get(c->plain, g->outputs[i]->name);
+		t = t ? t : hb_map_get(c->now, g->outputs[i]->name);
 		if (!t)
 			t = hb_tensor_clone(g, g->outputs[i], to);
 		if (!t)
@@ -294,7 +303,7 @@ hb_status
 hb_pass_qdq(hb_graph *g, hb_graph *fixed, bool all_outputs, hb_graph **out)
 {
 	qdq c = { .g = g, .fixed = fixed, .to = hb_graph_new(g->cx) };
-	if (!c.to || !(c.now = hb_map_new(c.to->arena)))
+	if (!c.to || !(c.now = hb_map_new(c.to->arena)) || !(c.plain = hb_map_new(c.to->arena)))
 		return hb_nomem(g->cx, "qdq");
 	hb_status st = build(&c, all_outputs);
 	if (st == HB_OK)
