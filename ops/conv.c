@@ -5,6 +5,7 @@
 #include "lib/base/depthwise.h"
 #include "lib/base/gemm.h"
 #include "ops/conv.h"
+#include "ops/follow.h"
 #include "ops/to_fx.h"
 #include "ops/nd.h"
 
@@ -335,7 +336,7 @@ static const hb_attr_row conv_rows[] = {
 	{ .name = "kernel_shape", .type = HB_ATTR_INTS },
 	{ .name = "pads", .type = HB_ATTR_INTS },
 	{ .name = "strides", .type = HB_ATTR_INTS },
-	{ NULL },
+	{ 0 },
 };
 
 static bool
@@ -539,7 +540,22 @@ typedef struct conv_run {
 	float *y, *copy;
 	int64_t *off;
 	float lo, hi;
+	const hb_follow *follow;
+	const float *base;			/* the whole output */
 } conv_run;
+
+/* Output channels of one product begin at `first`. */
+typedef struct conv_post {
+	const conv_run *r;
+	int64_t first;
+} conv_post;
+
+static void
+post_row(void *arg, int64_t row, float *y, int64_t n)
+{
+	const conv_post *p = arg;
+	hb_follow_run(p->r->follow, p->r->c->isa, p->r->base, y, p->first + row, n);
+}
 
 /* Channels [begin, end): each fills its image and runs its output channels. */
 static void
@@ -560,6 +576,7 @@ run_channels(void *arg, int64_t begin, int64_t end, int worker)
 			d.lo = r->lo;
 			d.hi = r->hi;
 			hb_depthwise_run(&d);
+			hb_follow_run(r->follow, c->isa, r->base, d.y, o, cells);
 		}
 		if (c->in_place)
 			continue;
@@ -577,18 +594,20 @@ run_channels(void *arg, int64_t begin, int64_t end, int worker)
 					.y = r->y + (o * p->out[0] + z) * cells,
 				};
 				run_depthwise[c->isa](&d);
+				hb_follow_run(r->follow, c->isa, r->base, d.y, o, cells);
 			}
 	}
 }
 
 /* Group i / depth, output slice i % depth. */
 static hb_gemm
-product_of(const conv_run *r, int64_t i)
+product_of(const conv_run *r, int64_t i, conv_post *post)
 {
 	const conv *c = r->c;
 	const hb_conv_params *p = &c->m.p;
 	int64_t g = i / p->out[0], z = i % p->out[0], cells = p->out[1] * p->out[2];
 	const float *from = c->m.direct ? r->x : r->copy;
+	*post = (conv_post){ r, g * c->mout };
 	return (hb_gemm){
 		.m = c->mout, .n = image_span(&c->m), .k = c->k,
 		.a = (const float *)(const void *)(r->packed + (size_t)g * c->packed),
@@ -596,6 +615,7 @@ product_of(const conv_run *r, int64_t i)
 		.bias = r->bias ? r->bias + g * c->mout : NULL, .lo = r->lo, .hi = r->hi,
 		.c = r->y + (g * c->mout * p->out[0] + z) * cells, .ldc = p->out[0] * cells,
 		.pitch = c->m.pitch == p->out[2] ? 0 : c->m.pitch, .width = p->out[2],
+		.post = r->follow ? post_row : NULL, .post_arg = post,
 	};
 }
 
@@ -605,7 +625,8 @@ run_products(void *arg, int64_t begin, int64_t end, int worker)
 	const conv_run *r = arg;
 	(void)worker;
 	for (int64_t i = begin; i < end; i++) {
-		hb_gemm g = product_of(r, i);
+		conv_post post;
+		hb_gemm g = product_of(r, i, &post);
 		hb_gemm_run1(r->c->isa, &g);
 	}
 }
@@ -629,7 +650,8 @@ run_sample(conv_run *r)
 		return;
 	}
 	for (int64_t i = 0; i < items; i++) {
-		hb_gemm g = product_of(r, i);
+		conv_post post;
+		hb_gemm g = product_of(r, i, &post);
 		hb_gemm_run(r->cx, &g);
 	}
 }
@@ -648,6 +670,13 @@ run_conv(const hb_call *call)
 		.off = (int64_t *)(void *)at, .lo = -INFINITY, .hi = INFINITY,
 	};
 	at += c.offs;
+	r.base = y->data;
+	r.follow = call->follow;
+	if (r.follow && r.follow->kind == HB_FOLLOW_CLAMP) {	/* while still in registers */
+		r.lo = r.follow->lo;
+		r.hi = r.follow->hi;
+		r.follow = r.follow->next;
+	}
 	if (!r.packed && c.packed) {
 		pack_groups(&c, r.w, at);
 		r.packed = at;
@@ -661,6 +690,8 @@ run_conv(const hb_call *call)
 			.col_bias = r.bias, .lo = r.lo, .hi = r.hi, .c = y->data, .ldc = c.mout,
 		};
 		hb_gemm_run(r.cx, &g);
+		for (int64_t i = 0; r.follow && i < c.batch * c.mout; i++)
+			hb_follow_run(r.follow, c.isa, r.base, (float *)y->data + i, i % c.mout, 1);
 		return;
 	}
 	const hb_conv_params *p = &c.m.p;
@@ -680,5 +711,5 @@ const hb_op hb_op_conv = {
 	.name = "Conv", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = conv_rows, .types = HB_BIT(HB_F32),
 	.shape = shape_conv, .scratch = scratch_conv, .pack_bytes = pack_bytes_conv, .pack = pack_conv,
-	.run = run_conv, .role = HB_ROLE_OWN, .convert = hb_to_fx_conv, .macs = macs_conv,
+	.run = run_conv, .follows = true, .role = HB_ROLE_OWN, .convert = hb_to_fx_conv, .macs = macs_conv,
 };

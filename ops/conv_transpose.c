@@ -269,7 +269,7 @@ static const hb_attr_row transposed_rows[] = {
 	{ .name = "output_shape", .type = HB_ATTR_INTS },
 	{ .name = "pads", .type = HB_ATTR_INTS },
 	{ .name = "strides", .type = HB_ATTR_INTS },
-	{ NULL },
+	{ 0 },
 };
 
 /* Extents of the output: given, or what stride and kernel make of the input. */

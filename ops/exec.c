@@ -1,5 +1,7 @@
-/* exec.c: plans memory once, packs constants, then runs nodes in list order. */
+/* exec.c: plans memory once, packs constants, then runs nodes in list order. Without a tap, nodes that
+ * only follow another one element by element are left to its kernel (ops/follow.h). */
 #include "ops/exec.h"
+#include "ops/follow.h"
 
 #include <stdlib.h>
 
@@ -9,6 +11,7 @@
 typedef struct slot {
 	uint64_t offset, bytes;
 	int64_t last;			/* step after which its bytes are free */
+	bool placed;
 } slot;
 
 typedef struct step {
@@ -17,6 +20,10 @@ typedef struct step {
 	hb_val **out;
 	void *packed;
 	size_t packed_bytes;
+	/* Where nothing looks at what lies between: */
+	bool absorbed;			/* done by an earlier step's kernel */
+	hb_follow *follow;		/* what this step's kernel does too */
+	hb_tensor *result;		/* and what its output 0 is then */
 } step;
 
 struct hb_exec {
@@ -154,6 +161,91 @@ link_steps(hb_exec *ex, slot *slots)
 	return HB_OK;
 }
 
+/* The only reader of t, which nothing outside the graph sees; or NULL. */
+static hb_node *
+only_reader(const hb_tensor *t)
+{
+	return t->nuses == 1 && !t->is_output ? t->uses[0].node : NULL;
+}
+
+/* y = t * sigmoid(t): the two readers of t are a Sigmoid and the Mul of both. */
+static hb_node *
+silu_of(const hb_tensor *t, hb_node **sigmoid)
+{
+	if (t->nuses != 2 || t->is_output || t->dtype != HB_F32)
+		return NULL;
+	for (int i = 0; i < 2; i++) {
+		hb_node *s = t->uses[i].node, *m = t->uses[1 - i].node;
+		if (*s->domain || strcmp(s->op_type, "Sigmoid") || *m->domain || strcmp(m->op_type, "Mul") || m->nin != 2)
+			continue;
+		*sigmoid = s;
+		if (only_reader(s->out[0]) == m && (m->in[0] == t || m->in[1] == t) && m->in[0] != m->in[1])
+			return m;
+	}
+	return NULL;
+}
+
+/* An addition of t and a value of t's shape that is there before step i. */
+static hb_status
+addend_of(hb_exec *ex, const hb_node *m, const hb_tensor *t, int64_t i, const int64_t *made, hb_val **other)
+{
+	*other = NULL;
+	if (*m->domain || strcmp(m->op_type, "Add") || t->dtype != HB_F32)
+		return HB_OK;
+	hb_tensor *o = m->in[0] == t ? m->in[1] : m->in[0];
+	if (o == t || !hb_shape_eq(&o->shape, &t->shape) || (o->producer && made[o->id] >= i))
+		return HB_OK;
+	return value_of(ex, o, other);
+}
+
+/* Finds what step i's kernel can do for the nodes after it. made: the step of each tensor. */
+static hb_status
+absorb(hb_exec *ex, int64_t i, const int64_t *made)
+{
+	step *s = &ex->steps[i];
+	hb_tensor *t = s->n->out[0];
+	hb_follow **last = &s->follow;
+	for (;;) {
+		hb_follow f;
+		hb_node *m = only_reader(t), *sigmoid = NULL;
+		hb_val *other = NULL;
+		if (m && !hb_follow_of(ex->g, ex->arena, m, t, &f)) {
+			HB_TRY(addend_of(ex, m, t, i, made, &other));
+			f = (hb_follow){ .kind = HB_FOLLOW_ADD, .other = other };
+			m = other ? m : NULL;
+		} else if (!m && (m = silu_of(t, &sigmoid))) {
+			f = (hb_follow){ .kind = HB_FOLLOW_SILU };
+			ex->steps[made[sigmoid->out[0]->id]].absorbed = true;
+		}
+		if (!m || !hb_shape_eq(&m->out[0]->shape, &t->shape))
+			return HB_OK;
+		hb_follow *copy = hb_arena_dup(ex->arena, &f, sizeof(f));
+		if (!copy)
+			return hb_nomem(ex->cx, NULL);
+		*last = copy;
+		last = (hb_follow **)&copy->next;
+		t = m->out[0];
+		ex->steps[made[t->id]].absorbed = true;
+		s->result = t;
+	}
+}
+
+static hb_status
+absorb_followers(hb_exec *ex)
+{
+	int64_t *made = HB_NEW_N(ex->arena, int64_t, ex->g->next_tensor + 1);
+	if (!made)
+		return hb_nomem(ex->cx, NULL);
+	for (int64_t i = 0; i < ex->nsteps; i++)
+		for (int k = 0; k < ex->steps[i].n->nout; k++)
+			if (ex->steps[i].n->out[k])
+				made[ex->steps[i].n->out[k]->id] = i;
+	for (int64_t i = 0; i < ex->nsteps; i++)
+		if (ex->steps[i].n->op->follows && !ex->steps[i].absorbed && hb_tensor_elems(ex->steps[i].n->out[0]))
+			HB_TRY(absorb(ex, i, made));
+	return HB_OK;
+}
+
 static hb_status
 release(heap *h, slot *s, hb_tensor *t, int64_t now)
 {
@@ -166,6 +258,17 @@ release(heap *h, slot *s, hb_tensor *t, int64_t now)
 }
 
 static hb_status
+make_place(hb_exec *ex, heap *h, slot *slots, const hb_tensor *t)
+{
+	slot *s = t ? &slots[t->id] : NULL;
+	if (!s || s->placed || !hb_tensor_elems(t))
+		return HB_OK;
+	s->placed = true;
+	s->bytes = (hb_tensor_bytes(t) + ALIGN - 1) / ALIGN * ALIGN;
+	return heap_take(h, s->bytes, &s->offset) ? HB_OK : hb_nomem(ex->cx, t->name);
+}
+
+static hb_status
 plan_memory(hb_exec *ex, slot *slots)
 {
 	heap h = { .arena = ex->arena };
@@ -173,15 +276,9 @@ plan_memory(hb_exec *ex, slot *slots)
 		return hb_nomem(ex->cx, NULL);
 	for (int64_t i = 0; i < ex->nsteps; i++) {
 		hb_node *n = ex->steps[i].n;
-		for (int k = 0; k < n->nout; k++) {
-			hb_tensor *t = n->out[k];
-			if (!t || !hb_tensor_elems(t))
-				continue;
-			slot *s = &slots[t->id];
-			s->bytes = (hb_tensor_bytes(t) + ALIGN - 1) / ALIGN * ALIGN;
-			if (!heap_take(&h, s->bytes, &s->offset))
-				return hb_nomem(ex->cx, n->name);
-		}
+		for (int k = 0; k < n->nout; k++)
+			HB_TRY(make_place(ex, &h, slots, n->out[k]));
+		HB_TRY(make_place(ex, &h, slots, ex->steps[i].result));
 		for (int k = 0; k < n->nin; k++)
 			if (release(&h, slots, n->in[k], i))
 				return hb_nomem(ex->cx, NULL);
@@ -240,6 +337,7 @@ prepare(hb_exec *ex)
 		HB_TRY(value_of(ex, g->inputs[i], &v));
 	}
 	HB_TRY(link_steps(ex, slots));
+	HB_TRY(absorb_followers(ex));
 	HB_TRY(plan_memory(ex, slots));
 	return pack_constants(ex);
 }
@@ -296,9 +394,13 @@ hb_exec_run(hb_exec *ex, const hb_val *in, hb_val *out, hb_tap *tap, void *arg)
 	}
 	for (int64_t i = 0; i < ex->nsteps; i++) {
 		const step *s = &ex->steps[i];
+		if (s->absorbed && !tap)
+			continue;
+		bool follow = s->follow && !tap;
+		hb_val *result = follow ? ex->vals[s->result->id] : NULL;
 		const hb_call c = {
-			.cx = ex->cx, .n = s->n, .in = s->in, .out = s->out,
-			.scratch = ex->scratch, .packed = s->packed,
+			.cx = ex->cx, .n = s->n, .in = s->in, .out = follow ? &result : s->out,
+			.scratch = ex->scratch, .packed = s->packed, .follow = follow ? s->follow : NULL,
 		};
 		s->n->op->run(&c);
 		for (int k = 0; tap && k < s->n->nout; k++)

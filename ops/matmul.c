@@ -86,7 +86,7 @@ static const hb_attr_row gemm_rows[] = {
 	{ .name = "transA", .type = HB_ATTR_INT },
 	{ .name = "transB", .type = HB_ATTR_INT },
 	{ .name = "broadcast", .type = HB_ATTR_INT, .until = 6 },
-	{ NULL },
+	{ 0 },
 };
 
 static hb_status

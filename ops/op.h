@@ -28,6 +28,7 @@ typedef struct hb_call {
 	hb_val *const *out;
 	void *scratch;			/* .scratch() bytes, 64-byte aligned */
 	const void *packed;		/* what .pack made of the constants, or NULL */
+	const struct hb_follow *follow;	/* to be done to output 0 too (ops/follow.h); NULL unless .follows */
 } hb_call;
 
 /* An attribute the operator takes. */
@@ -71,6 +72,7 @@ struct hb_op {
 	size_t (*pack_bytes)(hb_graph *g, hb_node *n);
 	void (*pack)(hb_graph *g, hb_node *n, void *to);
 	void (*run)(const hb_call *c);		/* NULL only where .expand is set */
+	bool follows;				/* .run does call->follow */
 	/* Replaces the node by nodes of other operators with the same result (function bodies). */
 	hb_status (*expand)(hb_graph *g, hb_node *n);
 

@@ -105,7 +105,7 @@ static const hb_attr_row max_rows[] = {
 	{ .name = "pads", .type = HB_ATTR_INTS },
 	{ .name = "storage_order", .type = HB_ATTR_INT, .since = 8 },
 	{ .name = "strides", .type = HB_ATTR_INTS },
-	{ NULL },
+	{ 0 },
 };
 
 static hb_status
@@ -226,7 +226,7 @@ static const hb_attr_row average_rows[] = {
 	{ .name = "kernel_shape", .type = HB_ATTR_INTS, .required = true },
 	{ .name = "pads", .type = HB_ATTR_INTS },
 	{ .name = "strides", .type = HB_ATTR_INTS },
-	{ NULL },
+	{ 0 },
 };
 
 #define TAKE_SUM(y, x) ((y) += (x))
@@ -294,7 +294,7 @@ static const hb_attr_row lp_rows[] = {
 	{ .name = "p", .type = HB_ATTR_INT, .since = 2 },
 	{ .name = "pads", .type = HB_ATTR_INTS },
 	{ .name = "strides", .type = HB_ATTR_INTS },
-	{ NULL },
+	{ 0 },
 };
 
 static float
@@ -482,7 +482,7 @@ const hb_op hb_op_global_max_pool = {
 static const hb_attr_row global_lp_rows[] = {
 	{ .name = "p", .type = HB_ATTR_FLOAT, .until = 1 },
 	{ .name = "p", .type = HB_ATTR_INT, .since = 2 },
-	{ NULL },
+	{ 0 },
 };
 
 static hb_status

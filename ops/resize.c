@@ -505,7 +505,7 @@ static const hb_attr_row resize_rows[] = {
 	{ .name = "keep_aspect_ratio_policy", .type = HB_ATTR_STRING, .since = 18 },
 	{ .name = "mode", .type = HB_ATTR_STRING },
 	{ .name = "nearest_mode", .type = HB_ATTR_STRING, .since = 11 },
-	{ NULL },
+	{ 0 },
 };
 
 const hb_op hb_op_resize = {
@@ -522,7 +522,7 @@ static const hb_attr_row upsample_rows[] = {
 	{ .name = "width_scale", .type = HB_ATTR_FLOAT, .until = 6, .required = true },
 	{ .name = "mode", .type = HB_ATTR_STRING },
 	{ .name = "scales", .type = HB_ATTR_FLOATS, .since = 7, .until = 8, .required = true },
-	{ NULL },
+	{ 0 },
 };
 
 static hb_status

@@ -333,6 +333,13 @@ scatter(const hb_gemm *g, const float *from, int nr, int rows, int64_t i0, int64
 	}
 }
 
+/* Where column j of a row of c lies; of one that is left out, where the next lies. */
+static int64_t
+place(const hb_gemm *g, int64_t j)
+{
+	return g->pitch ? j / g->pitch * g->width + HB_MIN(j % g->pitch, g->width) : j;
+}
+
 /* Tiles [t0, t1) by panels [p0, p1). */
 static void
 run_block(hb_isa isa, const hb_gemm *g, const panels *p, int64_t t0, int64_t t1, int64_t p0, int64_t p1)
@@ -348,21 +355,20 @@ run_block(hb_isa isa, const hb_gemm *g, const panels *p, int64_t t0, int64_t t1,
 			.lo = g->lo, .hi = g->hi,
 		};
 		for (int64_t j = t0; j < t1; j++) {
-			int64_t col = j * nr, at = col;
+			int64_t col = j * nr;
 			t.n = (int)HB_MIN(nr, g->n - col);
 			t.b = g->b + (g->off ? col : col * g->k);
 			t.col_bias = g->col_bias ? g->col_bias + col : NULL;
-			bool whole = true;
-			if (g->pitch) {
-				whole = col % g->pitch + t.n <= g->width;
-				at = col / g->pitch * g->width + col % g->pitch;
-			}
-			t.c = whole ? g->c + row * g->ldc + at : out;
+			bool whole = !g->pitch || col % g->pitch + t.n <= g->width;
+			t.c = whole ? g->c + row * g->ldc + place(g, col) : out;
 			t.ldc = whole ? g->ldc : nr;
 			fn(&t);
 			if (!whole)
 				scatter(g, out, nr, mr, row, col, t.n);
 		}
+		int64_t from = place(g, t0 * nr), to = place(g, HB_MIN(t1 * nr, g->n));
+		for (int64_t r = row; g->post && r < row + mr; r++)
+			g->post(g->post_arg, r, g->c + r * g->ldc + from, to - from);
 	}
 }
 

@@ -37,6 +37,9 @@ typedef struct hb_gemm {
 	 * of which the first `width` are kept: c[i * ldc + j / pitch * width + j % pitch]. */
 	float *c;
 	int64_t ldc, pitch, width;
+	/* Called for each finished stretch of a row while it is in the cache; every element once. May be NULL. */
+	void (*post)(void *arg, int64_t row, float *c, int64_t n);
+	void *post_arg;
 } hb_gemm;
 
 void hb_gemm_run(hb_ctx *cx, const hb_gemm *g);
