@@ -1,6 +1,7 @@
 /* registry.c: finding an operator's row, and holding a node against it. */
 #include "ops/op.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define HB_OP(name) extern const hb_op hb_op_##name;
@@ -80,6 +81,17 @@ check_attrs(hb_graph *g, hb_node *n)
 	return HB_OK;
 }
 
+/* most -1: any number. */
+static hb_status
+check_count(hb_graph *g, const hb_node *n, const char *what, int have, int least, int most)
+{
+	if (have >= least && (most < 0 || have <= most))
+		return HB_OK;
+	char take[64];
+	snprintf(take, sizeof(take), most < 0 ? "at least %d" : most == least ? "%d" : "%d to %d", least, most);
+	return hb_fail(g->cx, n, HB_ERR_INPUT, what, "has %d %s; %s takes %s", have, what, n->op_type, take);
+}
+
 hb_status
 hb_op_resolve(hb_graph *g, hb_node *n)
 {
@@ -96,12 +108,8 @@ hb_op_resolve(hb_graph *g, hb_node *n)
 		n->nin--;
 	while (n->nout > 1 && n->nout > op->min_out && !n->out[n->nout - 1])
 		n->nout--;
-	if (n->nin < op->min_in || (op->max_in >= 0 && n->nin > op->max_in))
-		return hb_fail(g->cx, n, HB_ERR_INPUT, "inputs", "has %d inputs; %s takes %d to %d", n->nin, n->op_type, op->min_in,
-			       op->max_in < 0 ? INT32_MAX : op->max_in);
-	if (n->nout < op->min_out || (op->max_out >= 0 && n->nout > op->max_out))
-		return hb_fail(g->cx, n, HB_ERR_INPUT, "outputs", "has %d outputs; %s has %d to %d", n->nout, n->op_type, op->min_out,
-			       op->max_out < 0 ? INT32_MAX : op->max_out);
+	HB_TRY(check_count(g, n, "inputs", n->nin, op->min_in, op->max_in));
+	HB_TRY(check_count(g, n, "outputs", n->nout, op->min_out, op->max_out));
 	for (int i = 0; i < op->min_in; i++) {
 		if (!n->in[i])
 			return hb_fail(g->cx, n, HB_ERR_INPUT, "inputs", "input %d is absent; %s needs it", i, n->op_type);
