@@ -167,7 +167,7 @@ json_place(cli *c, const hb_place_row *r)
 	json_object_set_new(o, "name", js(c, r->name));
 	json_object_set_new(o, "dtype", json_string(hb_dtype_name(r->dtype)));
 	json_object_set_new(o, "shape", js_shape(&r->shape));
-	json_object_set_new(o, "stored", json_string(dtype_word(&r->q, HB_F32)));
+	json_object_set_new(o, "stored", json_string(dtype_word(&r->q, r->dtype)));
 	json_object_set_new(o, "layout", json_string(layout_of(c, r)));
 	for (int i = 0; i < r->shape.rank; i++)
 		json_array_append_new(strides, json_integer(r->stride[i]));
@@ -191,7 +191,7 @@ text_place(cli *c, const char *what, const hb_place_row *r)
 	char shape[HB_SHAPE_TEXT];
 
 	printf("%-10s  %s: %s %s, stored as %s %s, %llu bytes", what, clean(c, r->name), hb_dtype_name(r->dtype),
-	       hb_shape_text(&r->shape, shape), dtype_word(&r->q, HB_F32), layout_of(c, r),
+	       hb_shape_text(&r->shape, shape), dtype_word(&r->q, r->dtype), layout_of(c, r),
 	       (unsigned long long)r->bytes);
 	if (r->q.dtype != HB_NONE && r->q.nscales <= 1)
 		printf(", scale %.9g", (double)r->q.scale);

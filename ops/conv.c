@@ -711,5 +711,5 @@ const hb_op hb_op_conv = {
 	.name = "Conv", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = conv_rows, .types = HB_BIT(HB_F32),
 	.shape = shape_conv, .scratch = scratch_conv, .pack_bytes = pack_bytes_conv, .pack = pack_conv,
-	.run = run_conv, .follows = true, .role = HB_ROLE_OWN, .convert = hb_to_fx_conv, .macs = macs_conv,
+	.run = run_conv, .follows = true, .role = HB_ROLE_OWN, .convert = hb_to_fx_conv, .floats = hb_floats_conv, .macs = macs_conv,
 };

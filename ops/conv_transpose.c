@@ -339,5 +339,5 @@ const hb_op hb_op_conv_transpose = {
 	.attrs = transposed_rows, .types = HB_BIT(HB_F32),
 	.shape = shape_transposed, .scratch = scratch_transposed, .pack_bytes = pack_bytes_transposed,
 	.pack = pack_transposed, .run = run_transposed, .role = HB_ROLE_OWN,
-	.convert = hb_to_fx_conv_transpose, .macs = macs_transposed,
+	.convert = hb_to_fx_conv_transpose, .floats = hb_floats_conv, .macs = macs_transposed,
 };

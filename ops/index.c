@@ -108,7 +108,7 @@ run_gather(const hb_call *c)
 const hb_op hb_op_gather = {
 	.name = "Gather", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = axis_rows, .in_types = { 0, I32_64 }, .shape = shape_gather, .run = run_gather, .role = HB_ROLE_PASS,
-	.convert = hb_to_fx_gather,
+	.convert = hb_to_fx_gather, .floats = hb_floats_gather,
 };
 
 /* ---- GatherElements, ScatterElements: one index for every element ---- */

@@ -368,5 +368,5 @@ const hb_op hb_op_matmul = {
 	.name = "MatMul", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.types = GEMM_TYPES,
 	.shape = shape_matmul, .scratch = scratch_matmul, .pack_bytes = pack_bytes_matmul, .pack = pack_matmul,
-	.run = run_matmul, .role = HB_ROLE_OWN, .convert = hb_to_fx_matmul, .macs = macs_matmul,
+	.run = run_matmul, .role = HB_ROLE_OWN, .convert = hb_to_fx_matmul, .floats = hb_floats_matmul, .macs = macs_matmul,
 };

@@ -213,7 +213,7 @@ run_max(const hb_call *c)
 const hb_op hb_op_max_pool = {
 	.name = "MaxPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 2,
 	.attrs = max_rows, .types = HB_BIT(HB_F32) | HB_BIT(HB_I8) | HB_BIT(HB_U8),
-	.shape = shape_pool, .scratch = scratch_lines, .run = run_max, .role = HB_ROLE_PASS, .convert = hb_to_fx_max_pool,
+	.shape = shape_pool, .scratch = scratch_lines, .run = run_max, .role = HB_ROLE_PASS, .convert = hb_to_fx_max_pool, .floats = hb_floats_pool,
 };
 
 /* ---- AveragePool ---- */
@@ -280,7 +280,7 @@ run_average(const hb_call *c)
 const hb_op hb_op_average_pool = {
 	.name = "AveragePool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = average_rows, .types = HB_BIT(HB_F32),
-	.shape = shape_pool, .scratch = scratch_lines, .run = run_average, .role = HB_ROLE_OWN, .convert = hb_to_fx_average_pool,
+	.shape = shape_pool, .scratch = scratch_lines, .run = run_average, .role = HB_ROLE_OWN, .convert = hb_to_fx_average_pool, .floats = hb_floats_pool,
 };
 
 /* ---- LpPool: (sum |x|^p)^(1/p) ---- */
@@ -470,13 +470,13 @@ run_global_lp(const hb_call *c)
 const hb_op hb_op_global_average_pool = {
 	.name = "GlobalAveragePool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.types = HB_BIT(HB_F32), .shape = shape_global, .run = run_global_average, .role = HB_ROLE_OWN,
-	.convert = hb_to_fx_global_average_pool,
+	.convert = hb_to_fx_global_average_pool, .floats = hb_floats_global_pool,
 };
 
 const hb_op hb_op_global_max_pool = {
 	.name = "GlobalMaxPool", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.types = HB_BIT(HB_F32), .shape = shape_global, .run = run_global_max, .role = HB_ROLE_PASS,
-	.convert = hb_to_fx_global_max_pool,
+	.convert = hb_to_fx_global_max_pool, .floats = hb_floats_global_pool,
 };
 
 static const hb_attr_row global_lp_rows[] = {

@@ -581,13 +581,13 @@ static const hb_attr_row arg_rows[] = {
 const hb_op hb_op_arg_max = {
 	.name = "ArgMax", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = arg_rows, .types = HB_NUMBERS, .shape = shape_arg, .run = run_arg_max, .role = HB_ROLE_INDEX,
-	.convert = hb_to_fx_arg_max,
+	.convert = hb_to_fx_arg_max, .floats = hb_floats_arg,
 };
 
 const hb_op hb_op_arg_min = {
 	.name = "ArgMin", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
 	.attrs = arg_rows, .types = HB_NUMBERS, .shape = shape_arg, .run = run_arg_min, .role = HB_ROLE_INDEX,
-	.convert = hb_to_fx_arg_min,
+	.convert = hb_to_fx_arg_min, .floats = hb_floats_arg,
 };
 
 /* ---- Det: by elimination with row exchange, in double ---- */

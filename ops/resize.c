@@ -512,7 +512,7 @@ const hb_op hb_op_resize = {
 	.name = "Resize", .since = 10, .min_in = 1, .max_in = 4, .min_out = 1, .max_out = 1, .attrs = resize_rows,
 	.in_types = { HB_ANY, HB_BIT(HB_F32), HB_BIT(HB_F32), HB_BIT(HB_I64) },
 	.shape = shape_resize, .scratch = scratch_resize, .run = run_resize, .role = HB_ROLE_PASS,
-	.convert = hb_to_fx_resize,
+	.convert = hb_to_fx_resize, .floats = hb_floats_resize,
 };
 
 /* ---- Upsample: scales only, asymmetric, nearest below ---- */
@@ -565,5 +565,5 @@ const hb_op hb_op_upsample = {
 	.name = "Upsample", .since = 1, .until = 9, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = upsample_rows, .in_types = { HB_ANY, HB_BIT(HB_F32) },
 	.shape = shape_upsample, .scratch = scratch_resize, .run = run_resize, .role = HB_ROLE_PASS,
-	.convert = hb_to_fx_resize,
+	.convert = hb_to_fx_resize, .floats = hb_floats_resize,
 };

@@ -7,6 +7,14 @@
 
 /* ops/to_fx_conv.c */
 hb_status hb_to_fx_conv(hb_convert *cv, hb_node *n);
+/* .floats of the operators whose fixed-point form does not take every node. */
+const char *hb_floats_conv(const hb_node *n);
+const char *hb_floats_matmul(const hb_node *n);
+const char *hb_floats_pool(const hb_node *n);
+const char *hb_floats_global_pool(const hb_node *n);
+const char *hb_floats_arg(const hb_node *n);
+const char *hb_floats_resize(const hb_node *n);
+const char *hb_floats_gather(const hb_node *n);
 hb_status hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_gemm(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_matmul(hb_convert *cv, hb_node *n);

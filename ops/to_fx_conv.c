@@ -305,16 +305,25 @@ input_of_conv(const filter *f, int64_t c, int64_t o, int64_t i)
 	return c / f->group_out * f->group_in + i / f->taps;
 }
 
+const char *
+hb_floats_conv(const hb_node *n)
+{
+	int ns = n->in[1]->shape.rank - 2;
+
+	if (ns != 1 && ns != 2)
+		return "a convolution of other than one or two dimensions";
+	return n->in[1]->is_const ? NULL : "weights that are no constant";
+}
+
 hb_status
 hb_to_fx_conv(hb_convert *cv, hb_node *n)
 {
 	const hb_shape *ws = &n->in[1]->shape;
-	int ns = ws->rank - 2;
 	layer l;
 	hb_node *k;
 
-	if (ns != 1 && ns != 2)
-		return HB_FX_REFUSE(cv, n, "a convolution of %d dimensions has no fixed-point form", ns);
+	if (hb_floats_conv(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_conv(n));
 	HB_TRY(layer_begin(cv, n, ws->dim[0], 1, &l));
 	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
 
@@ -360,8 +369,8 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	layer l;
 	hb_node *k;
 
-	if (ns != 1 && ns != 2)
-		return HB_FX_REFUSE(cv, n, "a transposed convolution of %d dimensions has no fixed-point form", ns);
+	if (hb_floats_conv(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_conv(n));
 	HB_TRY(layer_begin(cv, n, ws->dim[1] * groups, 1, &l));
 	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
 
@@ -471,21 +480,31 @@ product(hb_convert *cv, hb_node *n)
 	return hb_fx_done(cv, k);
 }
 
+const char *
+hb_floats_matmul(const hb_node *n)
+{
+	const hb_tensor *w = n->in[1];
+
+	if (n->in[0]->shape.rank < 2 || w->shape.rank < 2)
+		return "a product with a vector";
+	if (n->in[0]->is_const)
+		return "a constant on the left";
+	return w->is_const && w->shape.rank != 2 ? "constant weights of other than two dimensions" : NULL;
+}
+
 hb_status
 hb_to_fx_matmul(hb_convert *cv, hb_node *n)
 {
 	const hb_shape *ws = &n->in[1]->shape;
 	layer l;
 
-	if (n->in[0]->shape.rank < 2 || ws->rank < 2)
-		return HB_FX_REFUSE(cv, n, "a product with a vector has no fixed-point form");
+	if (hb_floats_matmul(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_matmul(n));
 	if (!n->in[1]->is_const) {
 		if (n->group && (n->group->add || n->group->bias))
 			return HB_FX_REFUSE(cv, n, "a product of two tensors takes no addend");
 		return product(cv, n);
 	}
-	if (ws->rank != 2)
-		return HB_FX_REFUSE(cv, n, "constant weights of rank %d have no fixed-point form; rank 2 has", ws->rank);
 	HB_TRY(layer_begin(cv, n, ws->dim[1], n->out[0]->shape.rank - 1, &l));
 	HB_TRY(add_bias(cv, n, group_bias(n), 1, l.channels, l.bias));
 	return linear(cv, n, &l, false, 1, ws->dim[0]);

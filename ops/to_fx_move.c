@@ -267,6 +267,17 @@ hb_to_fx_tile(hb_convert *cv, hb_node *n)
 }
 
 /* Constant indices: a slice where they step evenly, else a slice an index, side by side. */
+const char *
+hb_floats_gather(const hb_node *n)
+{
+	const hb_tensor *t = n->in[1];
+	int64_t count = hb_tensor_elems(t);
+
+	if (!t->is_const || (t->dtype != HB_I64 && t->dtype != HB_I32))
+		return "indices that are no constant";
+	return count < 1 || count > 4096 ? "other than 1 to 4096 indices" : NULL;
+}
+
 hb_status
 hb_to_fx_gather(hb_convert *cv, hb_node *n)
 {
@@ -276,10 +287,10 @@ hb_to_fx_gather(hb_convert *cv, hb_node *n)
 	bool even = true;
 	hb_shape s;
 
-	if (!data || (t->dtype != HB_I64 && t->dtype != HB_I32))
-		return HB_FX_REFUSE(cv, n, "indices '%s' are no constant", t->name);
-	if (count < 1 || count > 4096)
-		return HB_FX_REFUSE(cv, n, "%lld indices have no fixed-point form; 1 to 4096 have", (long long)count);
+	if (hb_floats_gather(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_gather(n));
+	if (!data)
+		return HB_ERR_NOMEM;
 	if (!begin(cv, n, &x, &y) || !(index = HB_NEW_N(cv->arena, int64_t, count)))
 		return HB_ERR_NOMEM;
 	axis += axis < 0 ? x->shape.rank : 0;

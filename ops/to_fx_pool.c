@@ -10,17 +10,30 @@ typedef struct window {
 	bool ceil_mode, with_pad;
 } window;
 
+const char *
+hb_floats_pool(const hb_node *n)
+{
+	const hb_conv_params *p = hb_conv_of(n);
+
+	if (p->nsp != 1 && p->nsp != 2)
+		return "a pool over other than one or two dimensions";
+	if (hb_out(n, 1))
+		return "indices";
+	for (int i = 0; i < p->nsp; i++)
+		if (p->dilations[i] != 1)
+			return "a pool with dilation";
+	return NULL;
+}
+
 static hb_status
 window_of(hb_convert *cv, const hb_node *n, window *w)
 {
 	const hb_conv_params *p = hb_conv_of(n);
 
+	if (hb_floats_pool(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_pool(n));
 	*w = (window){ .ns = p->nsp, .ceil_mode = p->ceil_mode, .with_pad = p->count_include_pad };
-	if (w->ns != 1 && w->ns != 2)
-		return HB_FX_REFUSE(cv, n, "a pool over %d dimensions has no fixed-point form", w->ns);
 	for (int i = 0; i < w->ns; i++) {
-		if (p->dilations[i] != 1)
-			return HB_FX_REFUSE(cv, n, "a pool with dilation %lld has no fixed-point form", (long long)p->dilations[i]);
 		w->kernel[i] = p->kernel[i];
 		w->strides[i] = p->strides[i];
 		w->pads[i] = p->begin[i];
@@ -57,8 +70,6 @@ hb_to_fx_max_pool(hb_convert *cv, hb_node *n)
 {
 	window w;
 
-	if (hb_out(n, 1))
-		return HB_FX_REFUSE(cv, n, "indices have no fixed-point form");
 	HB_TRY(window_of(cv, n, &w));
 	return max_pool(cv, n, &w);
 }
@@ -145,15 +156,23 @@ hb_to_fx_average_pool(hb_convert *cv, hb_node *n)
 	return average_pool(cv, n, &w);
 }
 
+const char *
+hb_floats_global_pool(const hb_node *n)
+{
+	int rank = n->in[0]->shape.rank;
+
+	return rank != 3 && rank != 4 ? "a pool over other than one or two dimensions" : NULL;
+}
+
 /* The window is the whole image. */
 static hb_status
 whole_window(hb_convert *cv, const hb_node *n, window *w)
 {
 	const hb_shape *x = &n->in[0]->shape;
 
+	if (hb_floats_global_pool(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_global_pool(n));
 	*w = (window){ .ns = x->rank - 2, .strides = { 1, 1 } };
-	if (w->ns != 1 && w->ns != 2)
-		return HB_FX_REFUSE(cv, n, "a pool over %d dimensions has no fixed-point form", w->ns);
 	for (int i = 0; i < w->ns; i++)
 		w->kernel[i] = x->dim[2 + i];
 	return HB_OK;
@@ -256,6 +275,12 @@ hb_to_fx_reduce_min(hb_convert *cv, hb_node *n)
 	return reduction(cv, n, "min", false);
 }
 
+const char *
+hb_floats_arg(const hb_node *n)
+{
+	return hb_attr_i(n, "select_last_index", 0) ? "the last of equal elements" : NULL;
+}
+
 static hb_status
 index_of(hb_convert *cv, hb_node *n, const char *fn)
 {
@@ -265,8 +290,8 @@ index_of(hb_convert *cv, hb_node *n, const char *fn)
 
 	if (!k)
 		return HB_ERR_NOMEM;
-	if (hb_attr_i(n, "select_last_index", 0))
-		return HB_FX_REFUSE(cv, n, "the last of equal elements has no fixed-point form; the first has");
+	if (hb_floats_arg(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_arg(n));
 	axis += axis < 0 ? x->shape.rank : 0;
 	if (!hb_attr_set_s(cv->to, k, "fn", fn) || !hb_attr_set_ints(cv->to, k, "axes", &axis, 1) ||
 	    !hb_attr_set_i(cv->to, k, "keepdims", hb_attr_i(n, "keepdims", 1)))

@@ -27,6 +27,16 @@ table_of(hb_convert *cv, const hb_node *n, const hb_resize *r, int axis, const c
 	return t;
 }
 
+const char *
+hb_floats_resize(const hb_node *n)
+{
+	const hb_resize *r = hb_resize_of(n);
+
+	if (r->mode == HB_RESIZE_CUBIC || r->coords == HB_TF_CROP_AND_RESIZE || r->antialias)
+		return "cubic, cropping or antialiased resizing";
+	return r->rank != 4 || hb_resize_active(r, 0) || hb_resize_active(r, 1) ? "a resize of other than height and width" : NULL;
+}
+
 hb_status
 hb_to_fx_resize(hb_convert *cv, hb_node *n)
 {
@@ -36,10 +46,8 @@ hb_to_fx_resize(hb_convert *cv, hb_node *n)
 
 	if (!x)
 		return HB_ERR_NOMEM;
-	if (r->mode == HB_RESIZE_CUBIC || r->coords == HB_TF_CROP_AND_RESIZE || r->antialias)
-		return HB_FX_REFUSE(cv, n, "cubic, cropping and antialiased resizing have no fixed-point form");
-	if (r->rank != 4 || hb_resize_active(r, 0) || hb_resize_active(r, 1))
-		return HB_FX_REFUSE(cv, n, "a resize of other than the last two of four dimensions has no fixed-point form");
+	if (hb_floats_resize(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_resize(n));
 	y = hb_fx_moved(cv, n, n->out[0], &x->q);
 	rows = table_of(cv, n, r, 2, "rows");
 	cols = table_of(cv, n, r, 3, "cols");

@@ -57,7 +57,7 @@ dequantized(const hb_tensor *t)
 	const hb_node *n = t->producer;
 	hb_tensor *x;
 
-	if (!is_op(n, "DequantizeLinear") || t->nuses || t->dtype != HB_F32)
+	if (!is_op(n, "DequantizeLinear") || t->dtype != HB_F32)
 		return NULL;
 	x = n->in[0];
 	return x->producer && is_bpu(x->producer) && !x->is_output && x->q.dtype == x->dtype ? x : NULL;
@@ -555,6 +555,35 @@ check_cpu(hb_sched *s, const hb_node *n)
 	return HB_OK;
 }
 
+/* Outputs that no node makes (an input, a constant) get a copy that the CPU makes; `names` keeps the model's names. */
+static hb_status
+copy_outputs(hb_sched *s, const char **names)
+{
+	hb_graph *g = s->g;
+
+	for (size_t i = 0; i < g->noutputs; i++) {
+		hb_tensor *from = g->outputs[i];
+		names[i] = from->name;
+		if (from->producer)
+			continue;
+		char *name = hb_arena_printf(g->arena, "%s_output", from->name);
+		while (name && hb_tensor_find(g, name))
+			name = hb_arena_printf(g->arena, "%s_", name);
+		hb_tensor *to = name ? hb_tensor_new(g, name, from->dtype, &from->shape) : NULL;
+		hb_node *n = to ? hb_node_new(g, NULL, name, "", "Identity", 13, 1, 1) : NULL;
+		if (!n)
+			return hb_nomem(s->cx, from->name);
+		n->on = HB_ON_CPU;
+		hb_node_set_in(g, n, 0, from);
+		hb_node_set_out(n, 0, to);
+		HB_TRY(hb_op_infer(g, n));
+		from->is_output = false;
+		to->is_output = true;
+		g->outputs[i] = to;
+	}
+	return HB_OK;
+}
+
 hb_status
 hb_sched_segments(hb_sched *s)
 {
@@ -565,7 +594,11 @@ hb_sched_segments(hb_sched *s)
 	hb_map *seen = hb_map_new(s->arena);
 	ports *caps;
 	size_t cap_in = 0, cap_out = 0;
+	const char **names = HB_NEW_N(s->arena, const char *, g->noutputs + 1);
 
+	if (!names)
+		return hb_nomem(s->cx, "schedule");
+	HB_TRY(copy_outputs(s, names));
 	for (hb_tensor *t = g->tensors; t; t = t->next)
 		t->user = NULL;
 	for (hb_tensor *t = g->tensors; t; t = t->next)
@@ -601,7 +634,9 @@ hb_sched_segments(hb_sched *s)
 		if (!x || hb_map_get(claimed, x->name))
 			continue;
 		claims[i] = x;
-		if (!hb_map_put(claimed, x->name, g->outputs[i]) || !hb_map_put(gone, g->outputs[i]->name, x))
+		/* CPU nodes that read the output too have their own copy in float. */
+		if (!hb_map_put(claimed, x->name, g->outputs[i]) ||
+		    (!g->outputs[i]->nuses && !hb_map_put(gone, g->outputs[i]->name, x)))
 			return hb_nomem(s->cx, "schedule");
 	}
 	for (hb_node *n = g->first; n; n = n->next) {
@@ -685,13 +720,12 @@ hb_sched_segments(hb_sched *s)
 	for (size_t i = 0; i < g->noutputs; i++) {
 		hb_tensor *t = g->outputs[i], *of = claims[i] ? claims[i] : t;
 		int row;
-		if (hb_lay_of(of)->store || of->is_const || (!of->producer && !of->is_input))
-			return hb_error(s->cx, HB_ERR_UNSUPPORTED, t->name, "output",
-					"a model output that is an input, a constant or another output");
+		if (hb_lay_of(of)->store || !of->producer)
+			return hb_error(s->cx, HB_ERR_UNSUPPORTED, names[i], "output", "is another output too");
 		if (of->producer && is_bpu(of->producer))
 			set_edge(of, s->opt.output_nchw);
-		HB_TRY(give_store(s, of, t->name, HB_OUT));
-		HB_TRY(new_place(s, of, t->name, t->dtype, &row));
+		HB_TRY(give_store(s, of, names[i], HB_OUT));
+		HB_TRY(new_place(s, of, names[i], t->dtype, &row));
 		HB_TRY(add_row(s, &p->outputs, &p->noutputs, &cap_out, row));
 	}
 	/* The rest: constants, views, the heap; groups in order. */

@@ -96,3 +96,21 @@ npz("ab.npz", zipfile.ZIP_DEFLATED, a=a, b=b)
 npz("x.npz", zipfile.ZIP_STORED, x=rng.uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32))
 with open(os.path.join(HERE, "x.pb"), "wb") as f:
     f.write(numpy_helper.from_array(rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32), "x").SerializeToString())
+
+# Outputs of every origin: the BPU's that a CPU node reads too, an input, a constant, a shape that is folded.
+model("outputs", [
+    N("Conv", ["x", "w"], ["c"], "conv"),
+    N("CumSum", ["c", "axis"], ["s"], "cumsum"),
+    N("Shape", ["c"], ["shape"], "shape"),
+], [value("x", 1, 4, 4, 4)], [value("c", 1, 4, 4, 4), value("s", 1, 4, 4, 4), value("x", 1, 4, 4, 4), value("w", 4, 4, 1, 1),
+                              value("shape", 4, dtype=TensorProto.INT64)],
+    [weights("w", 4, 4, 1, 1), numpy_helper.from_array(np.array(3, np.int64), "axis")])
+
+# Nodes whose place is on the BPU by the lists, without a fixed-point form: weights that are computed, three dimensions.
+model("no-form", [
+    N("Conv", ["x", "w"], ["c"], "computed"),
+    N("Relu", ["c"], ["r"], "relu"),
+    N("Conv", ["r", "w1"], ["y"], "plain"),
+    N("Conv", ["v", "w3"], ["z"], "volume"),
+], [value("x", 1, 4, 4, 4), value("w", 4, 4, 1, 1), value("v", 1, 2, 3, 4, 4)], [value("y", 1, 4, 4, 4), value("z", 1, 2, 3, 4, 4)],
+    [weights("w1", 4, 4, 1, 1), weights("w3", 2, 2, 1, 1, 1)])
