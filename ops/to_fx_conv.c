@@ -15,7 +15,8 @@ typedef struct filter {
 	double gain;			/* Gemm's alpha */
 	int64_t (*input)(const struct filter *f, int64_t c, int64_t o, int64_t i);	/* the input channel that a weight reads */
 	int64_t taps, group_in, group_out;	/* of Conv: of the window; channels of a group */
-	const double *means;		/* of each input channel, or NULL */
+	const double *means;		/* of each input channel, float, then quantized; or NULL */
+	int64_t nmeans;
 } filter;
 
 typedef struct result {
@@ -44,7 +45,8 @@ weight_at(const filter *f, int64_t first, int64_t o, int64_t i)
 	return f->w[first + o * f->step + i] * f->gain;
 }
 
-/* What rounding channel c's weights takes off its mean output: expected from the inputs' means (SEMANTICS 7). */
+/* What rounding channel c's weights and inputs takes off its mean output: expected from the inputs' means,
+ * float and quantized (SEMANTICS 7). */
 static double
 lost_bias(const filter *f, int64_t c, float s, const result *r)
 {
@@ -53,7 +55,11 @@ lost_bias(const filter *f, int64_t c, float s, const result *r)
 
 	for (int64_t o = 0; o < f->outer; o++)
 		for (int64_t i = 0; i < f->inner; i++)
-			lost += (weight_at(f, first, o, i) - r->q[first + o * f->step + i] * (double)s) * f->means[f->input(f, c, o, i)];
+		{
+			int64_t k = f->input(f, c, o, i);
+
+			lost += weight_at(f, first, o, i) * f->means[k] - r->q[first + o * f->step + i] * (double)s * f->means[f->nmeans + k];
+		}
 	return lost;
 }
 
@@ -330,7 +336,7 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1,
 		.input = input_of_conv, .taps = hb_shape_span(ws, 2, ws->rank), .group_in = ws->dim[1],
-		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1),
+		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -377,7 +383,7 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
 		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
-		.input = input_of_transposed, .means = means_of(n, 1),
+		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -416,7 +422,7 @@ linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t d
 	filter f = {
 		.channels = l->channels, .outer = by_row ? 1 : depth, .inner = by_row ? depth : 1, .step = l->channels,
 		.first = by_row ? first_row : first_column, .gain = gain,
-		.input = input_of_linear, .means = means_of(n, n->in[0]->shape.rank - 1),
+		.input = input_of_linear, .means = means_of(n, n->in[0]->shape.rank - 1), .nmeans = n->in[0]->shape.dim[n->in[0]->shape.rank - 1],
 	};
 	hb_shape ws = { .rank = 2, .dim = { l->channels, depth } };
 	int8_t *q = l->r.q;

@@ -96,6 +96,15 @@ cosines() {
 	done
 }
 
+# names_loss MODEL MARCH: verify says which layer loses most.
+names_loss() {
+	local model=$1 d=$WORK/loss
+	mkdir -p "$d"
+	check "$model $2 compile --debug" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$2" --calib "$(samples "$model")" --debug -o "$d/m.hbm"
+	"$HBCC" verify "$SHARED/models/$model/model.onnx" "$d/m.hbm" --calib "$(samples "$model")" > "$d/table" 2> /dev/null
+	check "$model $2 verify names the layer that loses most" grep "^Most is lost at " "$d/table"
+}
+
 # same_bytes NAME MODEL ARGS...: jobs and vector widths leave no trace.
 same_bytes() {
 	local name=$1 model=$2 d=$WORK/same width
@@ -157,7 +166,10 @@ long)
 	for m in $small $large; do
 		float_equal $m
 		min=0.99
-		case $m in mnist-cnn | superres-espcn) min=0.999 ;; esac
+		case $m in
+		mnist-cnn | superres-espcn) min=0.999 ;;
+		detect-yolox-nano) min=0.85 ;;	# below 0.99 in int8: verify has to name the layer that loses it
+		esac
 		for march in bernoulli2 bayes; do
 			for level in 0 1; do
 				bits $m "$SHARED/models/$m/model.onnx" $march $level "$SHARED/models/$m/sample_0/in_0.npy" --calib "$(samples $m)"
@@ -167,14 +179,20 @@ long)
 			same_bytes "$m $march" "$SHARED/models/$m/model.onnx" --march $march --calib "$(samples $m)"
 		done
 	done
-	if command -v python3 > /dev/null && python3 -c 'import torchvision, onnx' 2> /dev/null; then
-		check "networks that torch exports" python3 "$TOP/tests/conform/exported.py" "$HBCC"
+	names_loss detect-yolox-nano bayes
+	py=
+	for p in python3 /usr/bin/python3; do	# Debian's, where another comes first
+		[ -n "$py" ] || "$p" -c 'import torchvision, onnx, numpy' 2> /dev/null && py=$p
+	done
+	if [ -n "$py" ]; then
+		check "networks that torch exports" "$py" "$TOP/tests/conform/exported.py" "$HBCC"
 	else
 		skip "networks that torch exports: no torchvision"
 	fi
+	"$NPY" first "$SHARED/models/classify-shapes/test.npy" "$WORK/shape.npy"
 	for march in bernoulli2 bayes; do
 		for level in 0 1; do
-			bits classify-shapes "$SHARED/models/classify-shapes/model.onnx" $march $level "$SHARED/models/classify-shapes/test.npy" --calib "$(samples classify-shapes)"
+			bits classify-shapes "$SHARED/models/classify-shapes/model.onnx" $march $level "$WORK/shape.npy" --calib "$(samples classify-shapes)"
 			for m in light_squeezenet light_inception_v1 light_resnet50 light_vgg19; do
 				light $m $march $level
 			done

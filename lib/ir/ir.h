@@ -118,7 +118,9 @@ struct hb_tensor {
 	uint64_t splat;			/* the element's bytes, lowest first */
 
 	hb_tensor *outer;		/* in a body: the tensor of the graph around it that this one stands for */
-	const double *means;		/* over the calibration samples, of each channel along means_dim; NULL: unknown */
+	/* Over calibration samples, of each channel along means_dim: of the float values, then, as many again, of the
+	 * quantized ones. NULL: unknown. */
+	const double *means;
 	int means_dim;
 	const char *const *dim_names;	/* symbolic names of a graph input's dims, or NULL entries */
 	void *user;			/* belongs to the pass that runs */

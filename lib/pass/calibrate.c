@@ -9,7 +9,7 @@ typedef struct edge {
 	hb_qconfig cfg;
 	hb_observer *observer;		/* NULL: its scale comes from another edge */
 	bool wide;			/* stays int32 */
-	double *sums;			/* of each channel, where a layer's bias wants the means; else NULL */
+	double *sums, *qsums;		/* of each channel, float and quantized, where a layer's bias wants means; else NULL */
 	int channel_dim;
 	int64_t count;			/* values in each sum */
 } edge;
@@ -18,6 +18,8 @@ typedef struct calib {
 	hb_graph *g;
 	const hb_calib_options *o;
 	hb_arena *arena;
+	uint64_t means_bytes;		/* of the largest tensor whose means are wanted; 0: none are */
+	float *quantized;		/* that many bytes, in the pass for means */
 } calib;
 
 bool
@@ -147,7 +149,9 @@ want_means(calib *c, hb_node *n)
 			return HB_OK;	/* a map that is read as a matrix too: the first reader has it */
 		e->channel_dim = dim;
 		e->sums = e->sums ? e->sums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
-		return e->sums ? HB_OK : hb_nomem(c->g->cx, n->name);
+		e->qsums = e->qsums ? e->qsums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
+		c->means_bytes = HB_MAX(c->means_bytes, hb_tensor_bytes(x));
+		return e->sums && e->qsums ? HB_OK : hb_nomem(c->g->cx, n->name);
 	}
 	return HB_OK;
 }
@@ -175,14 +179,27 @@ sum_channels(void *arg, int64_t begin, int64_t end, int worker)
 }
 
 static void
-add_sums(calib *c, edge *e, const hb_val *v)
+add_sums(calib *c, const edge *e, const hb_val *v, const float *x, double *sums)
 {
 	sum_job j = {
-		.x = v->data, .sums = e->sums, .outer = hb_shape_span(&v->shape, 0, e->channel_dim),
+		.x = x, .sums = sums, .outer = hb_shape_span(&v->shape, 0, e->channel_dim),
 		.channels = v->shape.dim[e->channel_dim], .inner = hb_shape_span(&v->shape, e->channel_dim + 1, v->shape.rank),
 	};
 	hb_parallel(c->g->cx, j.channels, HB_MAX(1, 65536 / HB_MAX(j.outer * j.inner, 1)), sum_channels, &j);
-	e->count += j.outer * j.inner;
+}
+
+static void
+tap_means(void *arg, hb_tensor *t, const hb_val *v)
+{
+	calib *c = arg;
+	edge *e = t->user;
+	int64_t n = hb_shape_elems(&v->shape);
+	if (!e || !e->sums || v->dtype != HB_F32 || t->q.nscales != 1 || !n)
+		return;
+	hb_fake_quant_n(c->g->cx, v->data, t->q.scale, t->q.dtype, c->o->round, c->quantized, n);
+	add_sums(c, e, v, v->data, e->sums);
+	add_sums(c, e, v, c->quantized, e->qsums);
+	e->count += n / v->shape.dim[e->channel_dim];
 }
 
 static hb_status
@@ -193,11 +210,14 @@ set_means(calib *c)
 		if (!e || !e->sums || !e->count)
 			continue;
 		int64_t n = t->shape.dim[e->channel_dim];
-		double *m = HB_NEW_N(c->g->arena, double, n);
+		double *m = HB_NEW_N(c->g->arena, double, 2 * n);
 		if (!m)
 			return hb_nomem(c->g->cx, t->name);
-		for (int64_t i = 0; i < n; i++)
-			m[i] = isfinite(e->sums[i]) ? e->sums[i] / (double)e->count : 0;
+		for (int64_t i = 0; i < n; i++) {
+			bool finite = isfinite(e->sums[i]) && isfinite(e->qsums[i]);
+			m[i] = finite ? e->sums[i] / (double)e->count : 0;
+			m[n + i] = finite ? e->qsums[i] / (double)e->count : 0;
+		}
 		t->means = m;
 		t->means_dim = e->channel_dim;
 	}
@@ -245,8 +265,6 @@ tap(void *arg, hb_tensor *t, const hb_val *v)
 	edge *e = t->user;
 	if (e && e->observer && v->dtype == HB_F32)
 		hb_observer_add(c->g->cx, e->observer, v->data, hb_shape_elems(&v->shape));
-	if (e && e->sums)
-		add_sums(c, e, v);
 }
 
 /* Uniform in [-1, 1), by batch, input and element: splitmix64. */
@@ -275,8 +293,9 @@ noise_sample(calib *c, int64_t k, hb_val *in)
 	return HB_OK;
 }
 
+/* Runs the float model on the first `limit` samples, or on noise. */
 static hb_status
-run_samples(calib *c)
+run_samples(calib *c, int64_t limit, hb_tap *look)
 {
 	hb_graph *g = c->g;
 	hb_status st;
@@ -294,14 +313,14 @@ run_samples(calib *c)
 		return st;
 	bool more = true;
 	int64_t k = 0;
-	while (st == HB_OK && more) {
+	while (st == HB_OK && more && k < limit) {
 		if (c->o->sample)
 			st = c->o->sample(c->o->arg, k, in, &more);
 		else
 			st = (more = k < NOISE_BATCHES) ? noise_sample(c, k, in) : HB_OK;
 		if (st != HB_OK || !more)
 			break;
-		st = hb_exec_run(ex, in, out, tap, c);
+		st = hb_exec_run(ex, in, out, look, c);
 		hb_progress(g->cx, "calibrate", ++k, c->o->sample ? 0 : NOISE_BATCHES);
 	}
 	hb_exec_free(ex);
@@ -380,6 +399,22 @@ set_scales(calib *c)
 	}
 }
 
+enum { MEANS_SAMPLES = 8 };	/* enough for means; more would make calibration longer for nothing */
+
+/* Means of layers' inputs, float and quantized: a second pass, since it takes the scales. */
+static hb_status
+find_means(calib *c)
+{
+	if (!c->means_bytes)
+		return HB_OK;
+	c->quantized = hb_big_alloc(c->g->cx, (size_t)c->means_bytes);
+	if (!c->quantized)
+		return hb_nomem(c->g->cx, "calibrate");
+	hb_status st = run_samples(c, MEANS_SAMPLES, tap_means);
+	hb_big_free(c->g->cx, c->quantized, (size_t)c->means_bytes);
+	return st == HB_OK ? set_means(c) : st;
+}
+
 hb_status
 hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 {
@@ -393,11 +428,11 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 	}
 	hb_status st = mark(&c);
 	if (st == HB_OK)
-		st = run_samples(&c);
+		st = run_samples(&c, INT64_MAX, tap);
 	if (st == HB_OK) {
 		observe_consts(&c);
 		set_scales(&c);
-		st = set_means(&c);
+		st = find_means(&c);
 		g->uncalibrated = !o->sample;
 	}
 	for (hb_tensor *t = g->tensors; t; t = t->next)

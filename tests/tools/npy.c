@@ -2,6 +2,7 @@
  *
  *   npy diff A B [ATOL RTOL]   exit 1 where an element differs (|a - b| > ATOL + RTOL * |b|; exact without)
  *   npy cosine A B MIN         exit 1 where the cosine over all elements is below MIN; prints it
+ *   npy first IN OUT           the first entry along the first dimension of a float32 array, that dimension 1
  *   npy arange SHAPE OUT       float32 0/n, 1/n, ... (n - 1)/n in that shape: 1x3x224x224
  */
 #include <math.h>
@@ -46,11 +47,40 @@ cosine(const struct array *a, const struct array *b, double min)
 	return !(c >= min);
 }
 
+static void
+write_float(const char *path, const char *dims, const float *v, long n)
+{
+	char head[512];
+	int len = 118;
+	snprintf(head, sizeof(head), "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims);
+	FILE *f = fopen(path, "wb");
+	if (!f)
+		bad(path, "cannot be written");
+	fprintf(f, "%cNUMPY%c%c%c%c%-*s\n", 0x93, 1, 0, len & 255, len >> 8, len - 1, head);
+	fwrite(v, 4, (size_t)n, f);
+	if (fclose(f))
+		bad(path, "cannot be written");
+}
+
+static int
+first(const char *from, const char *to)
+{
+	struct array a = load(from);
+	char dims[300];
+	char *rest = strchr(a.shape, ',');
+	long count = strtol(a.shape, NULL, 10);
+	if (a.type != 'f' || a.size != 4 || !rest || count < 1)
+		bad(from, "is no float32 array with a first dimension");
+	snprintf(dims, sizeof(dims), "1%s", rest);
+	write_float(to, dims, (const float *)(const void *)a.data, a.n / count);
+	return 0;
+}
+
 static int
 arange(const char *shape, const char *path)
 {
 	long n = 1;
-	char dims[256] = "", head[512];
+	char dims[256] = "";
 	for (const char *p = shape; *p; p += *p == 'x') {
 		char *end;
 		long d = strtol(p, &end, 10);
@@ -60,17 +90,14 @@ arange(const char *shape, const char *path)
 		snprintf(dims + strlen(dims), sizeof(dims) - strlen(dims), "%ld,", d);
 		p = end;
 	}
-	snprintf(head, sizeof(head), "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims);
-	int len = 118;
-	FILE *f = fopen(path, "wb");
-	if (!f)
-		bad(path, "cannot be written");
-	fprintf(f, "%cNUMPY%c%c%c%c%-*s\n", 0x93, 1, 0, len & 255, len >> 8, len - 1, head);
-	for (long i = 0; i < n; i++) {
-		float v = (float)((double)i / (double)n);
-		fwrite(&v, 4, 1, f);
-	}
-	return fclose(f) ? bad(path, "cannot be written") : 0;
+	float *v = malloc((size_t)n * sizeof(*v));
+	if (!v)
+		bad(shape, "is too large");
+	for (long i = 0; i < n; i++)
+		v[i] = (float)((double)i / (double)n);
+	write_float(path, dims, v, n);
+	free(v);
+	return 0;
 }
 
 int
@@ -84,8 +111,10 @@ main(int argc, char **argv)
 		struct array a = load(argv[2]), b = load(argv[3]);
 		return cosine(&a, &b, atof(argv[4]));
 	}
+	if (argc == 4 && !strcmp(argv[1], "first"))
+		return first(argv[2], argv[3]);
 	if (argc == 4 && !strcmp(argv[1], "arange"))
 		return arange(argv[2], argv[3]);
-	fprintf(stderr, "usage: npy diff A B [ATOL RTOL] | cosine A B MIN | arange SHAPE OUT\n");
+	fprintf(stderr, "usage: npy diff A B [ATOL RTOL] | cosine A B MIN | first IN OUT | arange SHAPE OUT\n");
 	return 2;
 }
