@@ -128,10 +128,12 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 	hb_place_options o = {.run_on_bpu = c->a.run_on_bpu.v,
 			      .nbpu = c->a.run_on_bpu.n,
 			      .run_on_cpu = c->a.run_on_cpu.v,
-			      .ncpu = c->a.run_on_cpu.n};
+			      .ncpu = c->a.run_on_cpu.n,
+			      .no_samples = !c->a.calib.n};
 
 	HB_TRY(options_check(c, m));
 	HB_TRY(hb_pass_simplify(g));
+	HB_TRY(hb_pass_absorb(g));
 	HB_TRY(hb_pass_fuse(g, m));
 	return hb_pass_place(g, m, &o);
 }
@@ -189,7 +191,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 	if (s) {
 		o.sample = samples_get;
 		o.arg = s;
-	} else if (command_takes(c->cmd, O_calib)) {
+	} else if (command_takes(c->cmd, O_calib) && !hb_has_scales(g)) {
 		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
 	}
 	hb_status st = hb_pass_calibrate(g, &o);

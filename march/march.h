@@ -67,6 +67,7 @@ const hb_march *hb_march_at(size_t i);			/* NULL past the last */
 typedef struct hb_place_options {
 	const char *const *run_on_bpu, *const *run_on_cpu;	/* operator types or node names */
 	size_t nbpu, ncpu;
+	bool no_samples;		/* in a model with scales, operators whose edges have none stay in float */
 } hb_place_options;
 
 /* Sets on and findings of every node of a fused graph whose shapes are known, and q.dtype-independent

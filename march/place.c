@@ -616,7 +616,10 @@ static bool may_stay_int32(const hb_node *n)
 	const hb_group *gr = n->group;
 	const hb_node *last = gr && gr->last ? gr->last : n;
 	const hb_tensor *t = last->nout > 0 ? last->out[0] : NULL;
-	return t && t->is_output && !t->nuses && !(gr && gr->act);
+	for (size_t i = 0; t && i < t->nuses; i++)
+		if (t->uses[i].node->on != HB_ON_CPU)
+			return false;
+	return t && (t->is_output || t->nuses) && !(gr && gr->act);
 }
 
 static bool is_dilated(const hb_node *n)

@@ -17,6 +17,7 @@ typedef struct filter {
 	int64_t taps, group_in, group_out;	/* of Conv: of the window; channels of a group */
 	const double *means;		/* of each input channel, float, then quantized; or NULL */
 	int64_t nmeans;
+	const hb_q *given;		/* scales that the file gives the weights, or NULL */
 } filter;
 
 typedef struct result {
@@ -151,6 +152,8 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 	}
 	for (int64_t c = 0; c < f->channels; c++) {
 		float s = largest > 0 ? hb_scale_of(absmax[c], HB_I8, false) : 1;
+		if (f->given)
+			s = (float)(hb_q_scale(f->given, f->per_group ? c % f->per_group : c) * fabs(f->gain));
 		float fitted = fit_scale(f, c, bias[c], s, d);
 
 		raised += fitted != s;
@@ -212,7 +215,25 @@ means_of(const hb_node *n, int dim)
 	const hb_tensor *x = n->in[0];
 	bool matmul = !strcmp(n->op_type, "MatMul");
 
+	if (n->in[1]->q.from != HB_Q_OPEN)
+		return NULL;		/* whoever quantized the weights chose the bias with them */
 	return x->means && x->means_dim == dim && (!matmul || group_bias(n)) ? x->means : NULL;
+}
+
+/* The scales that the file gives n's weights, where they are one or along the output channels, dimension `dim`. */
+static const hb_q *
+given_scales(const hb_convert *cv, const hb_node *n, int dim)
+{
+	const hb_tensor *w = n->in[1];
+
+	if (w->q.from == HB_Q_OPEN || w->q.dtype != HB_I8)
+		return NULL;
+	if (w->q.nscales > 1 && (w->q.axis != dim || w->q.nscales != w->shape.dim[dim])) {
+		hb_node_warn(cv->from->cx, n, "weight-scales", "the weights' scales are along dimension %d; they are requantized along %d, the output channels",
+			     w->q.axis, dim);
+		return NULL;
+	}
+	return &w->q;
 }
 
 static hb_status
@@ -336,7 +357,7 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1,
 		.input = input_of_conv, .taps = hb_shape_span(ws, 2, ws->rank), .group_in = ws->dim[1],
-		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1], .given = given_scales(cv, n, 0),
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -383,7 +404,7 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
 		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
-		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1], .given = given_scales(cv, n, 1),
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -423,6 +444,7 @@ linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t d
 		.channels = l->channels, .outer = by_row ? 1 : depth, .inner = by_row ? depth : 1, .step = l->channels,
 		.first = by_row ? first_row : first_column, .gain = gain,
 		.input = input_of_linear, .means = means_of(n, n->in[0]->shape.rank - 1), .nmeans = n->in[0]->shape.dim[n->in[0]->shape.rank - 1],
+		.given = given_scales(cv, n, !by_row),
 	};
 	hb_shape ws = { .rank = 2, .dim = { l->channels, depth } };
 	int8_t *q = l->r.q;

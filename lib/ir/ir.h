@@ -72,6 +72,13 @@ typedef struct hb_attr {
 
 /* ---- quantization of an edge (SEMANTICS 1) ---- */
 
+/* Whether calibration chooses a scale or the file did. */
+typedef enum hb_q_from {
+	HB_Q_OPEN,			/* calibration's */
+	HB_Q_PASSED,			/* of the file, brought here through operators that pass a scale on */
+	HB_Q_GIVEN			/* of a QuantizeLinear or DequantizeLinear on this very tensor */
+} hb_q_from;
+
 typedef struct hb_q {
 	hb_dtype dtype;			/* HB_I8, HB_I16, HB_I32, HB_BOOL; HB_NONE: stays float */
 	int nscales;			/* 1, or the extent of `axis` */
@@ -80,7 +87,15 @@ typedef struct hb_q {
 	const float *scales;		/* nscales of them, where more than one */
 	float min, max;			/* range the observer chose; 0, 0 unknown */
 	const char *observer;		/* what chose it: "mse", "fixed", "derived" */
+	hb_q_from from;			/* calibration keeps what is not open */
 } hb_q;
+
+/* One scale and type? Per-channel scales are never the same. */
+static inline bool
+hb_q_same(const hb_q *a, const hb_q *b)
+{
+	return a->dtype == b->dtype && a->nscales <= 1 && b->nscales <= 1 && a->scale == b->scale;
+}
 
 /* Scale of channel c. */
 static inline float hb_q_scale(const hb_q *q, int64_t c)

@@ -20,6 +20,7 @@ typedef struct calib {
 	hb_arena *arena;
 	uint64_t means_bytes;		/* of the largest tensor whose means are wanted; 0: none are */
 	float *quantized;		/* that many bytes, in the pass for means */
+	bool scaled;			/* the model has scales of its own */
 } calib;
 
 bool
@@ -96,10 +97,26 @@ only_lookup(const hb_tensor *t)
 	return n->op->lut && n->op->role == HB_ROLE_OWN ? n : NULL;
 }
 
+/* A scale of the file, one for the tensor. int16 where a neighbour takes none is int8 of the same range. */
+static bool
+given(const calib *c, hb_tensor *t)
+{
+	if (t->q.from == HB_Q_OPEN || t->q.nscales != 1)
+		return false;
+	if (t->q.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
+		t->q.dtype = HB_I8;
+		t->q.scale = (float)((double)t->q.scale * 65535 / 255);
+		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);
+	}
+	return true;
+}
+
 static hb_status
 observe(calib *c, hb_node *n, hb_tensor *t)
 {
 	edge *e = edge_new(c, n, t);
+	if (e && given(c, t))
+		return HB_OK;
 	const hb_node *reader = only_lookup(t);
 	if (e && reader) {
 		e->cfg.observer.reader = read_by;
@@ -116,8 +133,16 @@ stays_wide(const calib *c, const hb_node *n, const hb_tensor *t)
 {
 	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
 	const hb_node *root = n->group ? n->group->root : n;
-	if (c->o->low_precision_output || !t->is_output || t->nuses || (n->group && (n->group->act || n->group->chain_in)))
+	if (c->o->low_precision_output || t->q.from != HB_Q_OPEN || (n->group && (n->group->act || n->group->chain_in)))
 		return false;
+	if (c->scaled && !c->o->sample) {	/* what the CPU goes on with in float */
+		for (size_t i = 0; i < t->nuses; i++) {
+			if (t->uses[i].node->on == HB_ON_BPU)
+				return false;
+		}
+	} else if (!t->is_output || t->nuses) {
+		return false;
+	}
 	if (c->o->march && !(hb_march_types(c->o->march, root, true) & HB_BIT(HB_I32)))
 		return false;
 	for (size_t i = 0; i < HB_LEN(ops); i++) {
@@ -137,7 +162,7 @@ want_means(calib *c, hb_node *n)
 	} ops[] = { { "Conv", false }, { "ConvTranspose", false }, { "Gemm", true }, { "MatMul", true } };
 	hb_tensor *x = n->in[0];
 	for (size_t i = 0; i < HB_LEN(ops); i++) {
-		if (strcmp(n->op_type, ops[i].op) || !n->in[1]->is_const || x->is_const || x->shape.rank < 2)
+		if (strcmp(n->op_type, ops[i].op) || !n->in[1]->is_const || n->in[1]->q.from != HB_Q_OPEN || x->is_const || x->shape.rank < 2)
 			continue;
 		if (!strcmp(n->op_type, "Gemm") && hb_attr_i(n, "transA", 0))
 			return HB_OK;
@@ -253,6 +278,27 @@ mark(calib *c)
 			e->wide = stays_wide(c, n, t);
 			if (t->dtype == HB_F32 && !e->wide && (role == HB_ROLE_OWN || role == HB_ROLE_CAT))
 				HB_TRY(observe(c, n, t));
+		}
+	}
+	return HB_OK;
+}
+
+/* Whether a run of samples would tell something; without samples, which node lacks a scale. */
+static hb_status
+needs_run(calib *c, bool *run)
+{
+	*run = !c->scaled;
+	for (hb_node *n = c->g->first; n && !*run; n = n->next) {
+		for (int i = 0; i < n->nin + n->nout && n->on == HB_ON_BPU; i++) {
+			const hb_tensor *t = i < n->nin ? n->in[i] : n->out[i - n->nin];
+			const edge *e = t ? t->user : NULL;
+			if (!e || t->is_const || !e->observer)
+				continue;
+			if (!c->o->sample)
+				return hb_fail(c->g->cx, n, HB_ERR_INPUT, "no-scale",
+					       "the model gives scales, but none for '%s'; samples (--calib) would, or the node can stay in float (--run-on-cpu)",
+					       t->name);
+			*run = true;
 		}
 	}
 	return HB_OK;
@@ -385,7 +431,7 @@ set_scales(calib *c)
 		for (int i = 0; i < n->nout; i++) {
 			hb_tensor *t = n->out[i];
 			const edge *e = t ? t->user : NULL;
-			if (!e)
+			if (!e || t->q.from != HB_Q_OPEN)
 				continue;
 			if (e->wide)
 				t->q = (hb_q){ .dtype = HB_I32, .observer = "derived" };	/* scales: convert */
@@ -418,22 +464,27 @@ find_means(calib *c)
 hb_status
 hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 {
-	calib c = { .g = g, .o = o, .arena = hb_arena_new(g->cx) };
+	calib c = { .g = g, .o = o, .arena = hb_arena_new(g->cx), .scaled = hb_has_scales(g) };
+	bool run = true;
 	if (!c.arena)
 		return hb_nomem(g->cx, "calibrate");
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
 		t->user = NULL;
 		t->means = NULL;
-		t->q = (hb_q){ .dtype = HB_NONE };
+		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
+			t->q = (hb_q){ .dtype = HB_NONE };
 	}
 	hb_status st = mark(&c);
 	if (st == HB_OK)
+		st = needs_run(&c, &run);
+	if (st == HB_OK && run)
 		st = run_samples(&c, INT64_MAX, tap);
 	if (st == HB_OK) {
 		observe_consts(&c);
 		set_scales(&c);
 		st = find_means(&c);
-		g->uncalibrated = !o->sample;
+		if (!c.scaled)		/* else the model's scales are as good as they were */
+			g->uncalibrated = !o->sample;
 	}
 	for (hb_tensor *t = g->tensors; t; t = t->next)
 		t->user = NULL;

@@ -6,11 +6,20 @@
 
 #include <math.h>
 
-/* The tensor's only reader, where it has one and is no output. */
+/* The tensor's only reader, where it has one and is no output. What the file quantizes in between is
+ * read as it is then, by a node of its own. */
 static hb_node *
 only_reader(const hb_tensor *t)
 {
-	return t && t->nuses == 1 && !t->is_output ? t->uses[0].node : NULL;
+	return t && t->nuses == 1 && !t->is_output && t->q.from != HB_Q_GIVEN ? t->uses[0].node : NULL;
+}
+
+/* The same, also where the reader's result has the scale that the file gives t: clamping both is clamping once. */
+static hb_node *
+only_clamp(const hb_tensor *t)
+{
+	hb_node *n = t && t->nuses == 1 && !t->is_output ? t->uses[0].node : NULL;
+	return n && (t->q.from != HB_Q_GIVEN || hb_q_same(&t->q, &n->out[0]->q)) ? n : NULL;
 }
 
 static bool
@@ -126,6 +135,30 @@ root_of(const hb_node *n)
 	return r;
 }
 
+/* Scales that the file gives weights w, each times |mul|: their integers stay, up to the sign. Weights
+ * whose scales are not along their output channels get new ones. */
+static hb_status
+scale_given(hb_graph *g, const hb_tensor *w, int dim, const affine *f, hb_tensor *to)
+{
+	int64_t n = w->shape.dim[dim];
+	if (w->q.from == HB_Q_OPEN || f->channels != n || (w->q.nscales > 1 && w->q.axis != dim))
+		return HB_OK;
+	float *s = HB_NEW_N(g->arena, float, n);
+	if (!s)
+		return hb_nomem(g->cx, w->name);
+	for (int64_t c = 0; c < n; c++) {
+		s[c] = (float)(hb_q_scale(&w->q, c) * fabs(f->mul[c]));
+		if (!(s[c] > 0) || !isfinite(s[c]))
+			s[c] = hb_q_scale(&w->q, c);	/* mul 0: all weights of the channel are 0 */
+	}
+	to->q = w->q;
+	to->q.nscales = (int)n;
+	to->q.axis = dim;
+	to->q.scale = s[0];
+	to->q.scales = s;
+	return HB_OK;
+}
+
 /* New weights w * mul along output channels, bias * mul + add. */
 static hb_status
 fold_affine(hb_graph *g, hb_node *root, const root_kind *r, const affine *f)
@@ -149,6 +182,7 @@ fold_affine(hb_graph *g, hb_node *root, const root_kind *r, const affine *f)
 				to[(o * n + c) * inner + i] = (float)(from[i] * f->mul[(r->grouped_in ? first : 0) + c]);
 		}
 	}
+	HB_TRY(scale_given(g, w, dim, f, w2));
 	double beta = is_op(root, "Gemm") ? hb_attr_f(root, "beta", 1) : 1;
 	int64_t nb = b ? hb_tensor_elems(b) : 0;
 	for (int64_t c = 0; c < f->channels; c++)
@@ -288,7 +322,7 @@ strides_allow_add(const hb_node *root)
 static void
 take_act(hb_graph *g, hb_group *k)
 {
-	hb_node *n = only_reader(k->last->out[0]);
+	hb_node *n = only_clamp(k->last->out[0]);
 	if (n && !n->group && n->in[0] == k->last->out[0] && is_act(g, n)) {
 		k->act = n;
 		group_take(k, n);
@@ -397,7 +431,7 @@ collect(hb_graph *g, const hb_tensor *x, hb_node *last, hb_node **set, int *coun
 				known = known || set[j] == p;
 			if (known)
 				continue;
-			if (!p || *count == CHAIN_MAX || t->is_output || !element_wise(g, p))
+			if (!p || *count == CHAIN_MAX || t->is_output || t->q.from == HB_Q_GIVEN || !element_wise(g, p))
 				return false;
 			set[(*count)++] = p;
 		}
@@ -437,7 +471,7 @@ group_chain(hb_graph *g, hb_node *last)
 			from = x;
 		}
 		hb_node *p = x->producer;
-		if (!p || x->is_output || !element_wise(g, p))
+		if (!p || x->is_output || x->q.from == HB_Q_GIVEN || !element_wise(g, p))
 			continue;
 		for (int i = 0; i < p->nin && nfront < (int)HB_LEN(front); i++) {
 			hb_tensor *t = p->in[i];

@@ -20,6 +20,17 @@ hb_status hb_pass_bind(hb_graph *g, const hb_val *in);
 /* Function-like operators into their bodies, no-ops out, equal constants of shape arithmetic once. */
 hb_status hb_pass_simplify(hb_graph *g);
 
+/* Runs n, whose inputs are constant, and takes it out of the graph: its outputs are constants. */
+hb_status hb_pass_fold(hb_graph *g, hb_node *n);
+
+/* ---- absorb: models that arrive quantized (SEMANTICS 6) ---- */
+
+/* QuantizeLinear and DequantizeLinear become scales (q.from) on the tensors they stand on: constant ones
+ * fold into float weights that remember their integers' scales; pairs go. What cannot go stays as it is. */
+hb_status hb_pass_absorb(hb_graph *g);
+/* Does the model say scales of its own? Then calibration chooses only what it does not say. */
+bool hb_has_scales(const hb_graph *g);
+
 /* ---- fuse ---- */
 hb_status hb_pass_fuse(hb_graph *g, const hb_march *m);	/* SEMANTICS 4; m may be NULL: no march conditions */
 
@@ -44,7 +55,8 @@ typedef struct hb_calib_options {
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
 	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
 	void *arg;
-	/* Seeded noise where sample is NULL: g->uncalibrated. */
+	/* Where sample is NULL: seeded noise and g->uncalibrated; or, in a model that has scales, none:
+	 * an edge without a scale is then an error. */
 	/* More specific configuration of tensor t of node n, or NULL. */
 	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
 	void *config_arg;

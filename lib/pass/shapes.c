@@ -59,8 +59,8 @@ fold_splat(hb_graph *g, hb_node *n)
 	return true;
 }
 
-static hb_status
-fold(hb_graph *g, hb_node *n)
+hb_status
+hb_pass_fold(hb_graph *g, hb_node *n)
 {
 	if (!fold_splat(g, n)) {
 		hb_val *vals = HB_NEW_N(g->arena, hb_val, n->nin + n->nout);
@@ -154,7 +154,7 @@ hb_pass_shapes(hb_graph *g, bool may_need)
 		HB_TRY(st);
 		HB_TRY(count_bytes(g, n, &total));
 		if (may_fold(n) && inputs_constant(n))
-			HB_TRY(fold(g, n));
+			HB_TRY(hb_pass_fold(g, n));
 	}
 	return HB_OK;
 }

@@ -1,0 +1,441 @@
+/* absorb: takes a simplified float graph that may have QuantizeLinear and
+ * DequantizeLinear; leaves scales (q.from) on the tensors where those stood:
+ * constants are float again and remember the scales of their integers, pairs on
+ * activations are gone, and scales are carried through operators that pass them on
+ * (SEMANTICS 6). What has no scale for the whole tensor stays. */
+#include "lib/pass/pass.h"
+
+#include <math.h>
+
+typedef struct absorb {
+	hb_graph *g;
+	hb_arena *scratch;
+	int affine;			/* activations whose zero point was not the middle */
+	const char *first_affine;
+} absorb;
+
+static bool
+is_op(const hb_node *n, const char *op)
+{
+	return !*n->domain && !strcmp(n->op_type, op);
+}
+
+static bool
+is_quantize(const hb_node *n)
+{
+	return is_op(n, "QuantizeLinear");
+}
+
+static bool
+is_dequantize(const hb_node *n)
+{
+	return is_op(n, "DequantizeLinear");
+}
+
+bool
+hb_has_scales(const hb_graph *g)
+{
+	for (const hb_tensor *t = g->tensors; t; t = t->next) {
+		if (!t->is_const && t->q.from != HB_Q_OPEN)
+			return true;
+	}
+	return false;
+}
+
+/* ---- what a QuantizeLinear or DequantizeLinear says ---- */
+
+/* The zero point that stands for symmetric integers of type dt. */
+static int64_t
+middle(hb_dtype dt)
+{
+	return dt == HB_U8 ? 128 : dt == HB_U16 ? 32768 : 0;
+}
+
+static bool
+zero_point(hb_graph *g, const hb_node *n, int64_t i, int64_t *out)
+{
+	hb_tensor *z = hb_in(n, 2);
+	*out = 0;
+	if (!z)
+		return true;
+	const void *v = z->is_const ? hb_tensor_data(g, z) : NULL;
+	if (!v || i >= hb_tensor_elems(z))
+		return false;
+	switch (z->dtype) {
+	case HB_I8:
+		*out = ((const int8_t *)v)[i];
+		return true;
+	case HB_U8:
+		*out = ((const uint8_t *)v)[i];
+		return true;
+	case HB_I16:
+		*out = ((const int16_t *)v)[i];
+		return true;
+	case HB_U16:
+		*out = ((const uint16_t *)v)[i];
+		return true;
+	case HB_I32:
+		*out = ((const int32_t *)v)[i];
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* n's scales, *count of them, each a positive number; NULL where they are none of that or go by blocks. */
+static const float *
+scales_of(hb_graph *g, const hb_node *n, int64_t *count)
+{
+	hb_tensor *t = n->in[1];
+	const float *s = t && t->is_const && t->dtype == HB_F32 && !hb_attr_i(n, "block_size", 0) ? hb_tensor_data(g, t) : NULL;
+	*count = s ? hb_tensor_elems(t) : 0;
+	for (int64_t i = 0; i < *count; i++) {
+		if (!(s[i] > 0) || !isfinite(s[i]))
+			return NULL;
+	}
+	return *count ? s : NULL;
+}
+
+static hb_dtype
+ints_of(const hb_node *n)
+{
+	return is_quantize(n) ? n->out[0]->dtype : n->in[0]->dtype;
+}
+
+/* The scale of an activation, integers re-expressed around 0; false where it has more than one or is no 8 or 16 bits. */
+static bool
+activation_q(absorb *a, const hb_node *n, hb_q *q, bool *affine)
+{
+	hb_dtype dt = ints_of(n);
+	int64_t count, zp;
+	const float *s = scales_of(a->g, n, &count);
+	bool bytes = dt == HB_I8 || dt == HB_U8, words = dt == HB_I16 || dt == HB_U16;
+	if (!s || count != 1 || (!bytes && !words) || !zero_point(a->g, n, 0, &zp))
+		return false;
+	double lo = (double)(hb_qmin(dt) - zp) * s[0], hi = (double)(hb_qmax(dt) - zp) * s[0];
+	*q = (hb_q){
+		.dtype = bytes ? HB_I8 : HB_I16, .nscales = 1, .scale = s[0], .min = (float)lo, .max = (float)hi,
+		.observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
+	};
+	*affine = zp != middle(dt);
+	if (*affine)
+		q->scale = hb_scale_of((float)fmax(-lo, hi), q->dtype, false);
+	return isfinite(q->scale);
+}
+
+static bool
+same_params(hb_graph *g, const hb_node *a, const hb_node *b)
+{
+	int64_t na, nb, za, zb;
+	const float *sa = scales_of(g, a, &na), *sb = scales_of(g, b, &nb);
+	return sa && sb && na == 1 && nb == 1 && *sa == *sb && zero_point(g, a, 0, &za) && zero_point(g, b, 0, &zb) && za == zb;
+}
+
+/* ---- constants ---- */
+
+/* The scales that DequantizeLinear n of a constant leaves on its result, where its integers are int8 around 0. */
+static hb_status
+constant_q(absorb *a, hb_node *n, hb_q *q)
+{
+	hb_graph *g = a->g;
+	hb_dtype dt = ints_of(n);
+	int64_t count, zp;
+	const float *s = scales_of(g, n, &count);
+	*q = (hb_q){ .dtype = HB_NONE };
+	if (dt == HB_I32)
+		return HB_OK;		/* a bias: conversion gives it the accumulator's scale */
+	bool fits = s && (dt == HB_I8 || dt == HB_U8);
+	for (int64_t i = 0; fits && i < count; i++)
+		fits = zero_point(g, n, hb_in(n, 2) && hb_tensor_elems(n->in[2]) > 1 ? i : 0, &zp) && zp == middle(dt);
+	if (!fits) {
+		hb_node_warn(g->cx, n, "weight-zero-point", "'%s' is no int8 with zero point 0 and a scale a channel; it is quantized anew",
+			     n->in[0]->name);
+		return HB_OK;
+	}
+	float *copy = hb_arena_dup(g->arena, s, sizeof(*s) * (size_t)count);
+	if (!copy)
+		return hb_nomem(g->cx, n->name);
+	int64_t axis = hb_attr_i(n, "axis", 1);
+	*q = (hb_q){
+		.dtype = HB_I8, .nscales = (int)count, .axis = (int)(axis < 0 ? axis + n->in[0]->shape.rank : axis),
+		.scale = copy[0], .scales = copy, .observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
+	};
+	return HB_OK;
+}
+
+/* The scales behind a node that only moves a constant. */
+static hb_q
+moved_q(const hb_node *n)
+{
+	hb_q q = { .dtype = HB_NONE };
+	if (!n->in[0] || n->in[0]->q.from == HB_Q_OPEN || !n->op || n->op->role != HB_ROLE_PASS || n->op->lut)
+		return q;
+	q = n->in[0]->q;
+	if (q.nscales == 1)
+		return q;
+	size_t k;
+	const int64_t *perm = hb_attr_ints(n, "perm", &k);
+	if (!is_op(n, "Transpose"))
+		return (hb_q){ .dtype = HB_NONE };
+	int rank = n->in[0]->shape.rank, axis = rank - 1 - q.axis;
+	for (int i = 0; perm && i < rank; i++) {
+		if (perm[i] == q.axis)
+			axis = i;
+	}
+	q.axis = axis;
+	return q;
+}
+
+static bool
+all_constant(const hb_node *n)
+{
+	bool some = false;
+	for (int i = 0; i < n->nin; i++) {
+		if (n->in[i] && !n->in[i]->is_const)
+			return false;
+		some = some || n->in[i];
+	}
+	return some && n->op && n->op->run && !*n->domain;
+}
+
+static hb_status
+fold_constants(absorb *a)
+{
+	for (hb_node *n = a->g->first, *next; n; n = next) {
+		next = n->next;
+		if (!all_constant(n))
+			continue;
+		hb_q q = { .dtype = HB_NONE };
+		hb_tensor *t = n->out[0];
+		if (is_dequantize(n))
+			HB_TRY(constant_q(a, n, &q));
+		else if (!is_quantize(n))
+			q = moved_q(n);
+		HB_TRY(hb_pass_fold(a->g, n));
+		if (t)
+			t->q = q;
+	}
+	return HB_OK;
+}
+
+/* ---- pairs on activations ---- */
+
+/* A node before `at` whose result is x at another scale; named after `like`. */
+static hb_tensor *
+requantize(absorb *a, hb_node *at, hb_tensor *x, const hb_tensor *like, const hb_q *q)
+{
+	hb_graph *g = a->g;
+	char *name = hb_arena_printf(g->arena, "%s_requantized", like->name);
+	hb_tensor *t = name ? hb_tensor_new(g, name, HB_F32, &x->shape) : NULL;
+	hb_node *n = t ? hb_node_new(g, at, t->name, "", "Identity", 13, 1, 1) : NULL;
+	if (!n) {
+		hb_nomem(g->cx, x->name);
+		return NULL;
+	}
+	hb_node_set_in(g, n, 0, x);
+	hb_node_set_out(n, 0, t);
+	t->q = *q;
+	return hb_op_infer(g, n) == HB_OK ? t : NULL;
+}
+
+static void
+drop(hb_graph *g, hb_node *n, hb_node *into)
+{
+	hb_node_absorb(g, into, n);
+	hb_node_remove(g, n);
+}
+
+static hb_status
+take_pair(absorb *a, hb_node *n)
+{
+	hb_graph *g = a->g;
+	hb_tensor *x = n->in[0], *ints = n->out[0];
+	bool affine;
+	hb_q q;
+	if (x->dtype != HB_F32 || x->is_const || !activation_q(a, n, &q, &affine))
+		return HB_OK;
+	hb_tensor *at = x;
+	if (x->q.from != HB_Q_OPEN && !hb_q_same(&x->q, &q)) {
+		/* Another pair stands on x: this one reads what that one leaves. */
+		at = requantize(a, n, x, ints, &q);
+		if (!at)
+			return HB_ERR_NOMEM;
+	} else if (x->q.from == HB_Q_OPEN) {
+		x->q = q;
+	} else {
+		affine = false;		/* counted already */
+	}
+	if (affine) {
+		a->first_affine = a->affine++ ? a->first_affine : x->name;
+	}
+	for (size_t i = 0; i < ints->nuses;) {
+		hb_node *d = ints->uses[i].node;
+		if (!is_dequantize(d) || ints->uses[i].index || !same_params(g, n, d)) {
+			i++;
+			continue;
+		}
+		hb_tensor *to = at, *y = d->out[0];
+		if (y->is_output && (at->is_input || at->is_output))	/* an output needs a node of its own */
+			to = requantize(a, d, at, y, &q);
+		if (!to)
+			return HB_ERR_NOMEM;
+		hb_tensor_replace(g, y, to);
+		drop(g, d, to->producer);
+	}
+	if (!ints->nuses && !ints->is_output)
+		drop(g, n, at->producer);
+	return HB_OK;
+}
+
+static hb_status
+take_pairs(absorb *a)
+{
+	int count = 0, i = 0;
+	for (const hb_node *n = a->g->first; n; n = n->next)
+		count += is_quantize(n);
+	hb_node **list = HB_NEW_N(a->scratch, hb_node *, count + 1);
+	if (!list)
+		return hb_nomem(a->g->cx, "absorb");
+	for (hb_node *n = a->g->first; n; n = n->next) {
+		if (is_quantize(n))
+			list[i++] = n;
+	}
+	for (i = 0; i < count; i++)
+		HB_TRY(take_pair(a, list[i]));
+	/* What was integers already, of an input or at another scale. */
+	for (hb_node *n = a->g->first; n; n = n->next) {
+		hb_q q;
+		bool affine;
+		if (is_dequantize(n) && n->out[0]->q.from == HB_Q_OPEN && activation_q(a, n, &q, &affine)) {
+			n->out[0]->q = q;
+			if (affine)
+				a->first_affine = a->affine++ ? a->first_affine : n->out[0]->name;
+		}
+	}
+	return HB_OK;
+}
+
+/* ---- through operators that pass a scale on ---- */
+
+static bool
+passes(const hb_node *n)
+{
+	return n->op && n->op->role == HB_ROLE_PASS && !is_quantize(n) && !is_dequantize(n) && n->in[0] && n->in[0]->dtype == HB_F32;
+}
+
+static bool
+has_q(const hb_tensor *t)
+{
+	return t->q.from != HB_Q_OPEN && t->q.nscales == 1;
+}
+
+static bool
+set_passed(hb_tensor *t, const hb_q *q)
+{
+	if (!t || t->dtype != HB_F32 || t->is_const || t->q.from != HB_Q_OPEN)
+		return false;
+	t->q = *q;
+	t->q.from = HB_Q_PASSED;
+	return true;
+}
+
+/* The coarsest scale of a Concat's inputs holds them all; NULL where one has none. */
+static const hb_q *
+coarsest(const hb_node *n)
+{
+	const hb_q *q = NULL;
+	for (int i = 0; i < n->nin; i++) {
+		if (!n->in[i] || !has_q(n->in[i]) || (q && q->dtype != n->in[i]->q.dtype))
+			return NULL;
+		q = !q || n->in[i]->q.scale > q->scale ? &n->in[i]->q : q;
+	}
+	return q;
+}
+
+static bool
+forward(hb_node *n)
+{
+	bool changed = false;
+	const hb_q *q = passes(n) && has_q(n->in[0]) ? &n->in[0]->q : n->op && n->op->role == HB_ROLE_CAT ? coarsest(n) : NULL;
+	for (int i = 0; q && i < n->nout; i++)
+		changed = set_passed(n->out[i], q) || changed;
+	return changed;
+}
+
+/* Clamping before a node that moves or selects values is clamping after it. A function with a lookup is left
+ * to what fuses it, unless what makes its input passes on too. */
+static bool
+backward(hb_node *n)
+{
+	bool changed = false, cat = n->op && n->op->role == HB_ROLE_CAT;
+	if ((!passes(n) && !cat) || !n->out[0] || n->out[0]->dtype != HB_F32 || !has_q(n->out[0]))
+		return false;
+	for (int i = 0; i < (cat ? n->nin : 1); i++) {
+		const hb_node *p = n->in[i] ? n->in[i]->producer : NULL;
+		if (n->op->lut && !(p && p->op && (p->op->role == HB_ROLE_PASS || p->op->role == HB_ROLE_CAT) && !p->op->lut))
+			continue;
+		changed = set_passed(n->in[i], &n->out[0]->q) || changed;
+	}
+	return changed;
+}
+
+static hb_status
+propagate(absorb *a)
+{
+	for (bool changed = true; changed;) {	/* each round gives a tensor its scale, or is the last */
+		changed = false;
+		for (hb_node *n = a->g->last; n; n = n->prev)
+			changed = backward(n) || changed;
+		for (hb_node *n = a->g->first; n; n = n->next)
+			changed = forward(n) || changed;
+	}
+	/* A node that passes its scale on but has another behind it: two nodes. */
+	for (hb_node *n = a->g->first, *next; n; n = next) {
+		next = n->next;
+		if (!passes(n) || is_op(n, "Identity") || !has_q(n->in[0]))
+			continue;
+		for (int i = 0; i < n->nout; i++) {
+			hb_tensor *y = n->out[i];
+			if (!y || y->dtype != HB_F32 || !has_q(y) || hb_q_same(&y->q, &n->in[0]->q))
+				continue;
+			char *name = hb_arena_printf(a->g->arena, "%s_passed", y->name);
+			hb_tensor *t = name ? hb_tensor_new(a->g, name, HB_F32, &y->shape) : NULL;
+			hb_node *k = t ? hb_node_new(a->g, next, name, "", "Identity", 13, 1, 1) : NULL;
+			if (!k)
+				return hb_nomem(a->g->cx, n->name);
+			hb_node_set_out(n, i, t);
+			set_passed(t, &n->in[0]->q);
+			hb_node_set_in(a->g, k, 0, t);
+			hb_node_set_out(k, 0, y);
+			HB_TRY(hb_op_infer(a->g, k));
+		}
+	}
+	return HB_OK;
+}
+
+hb_status
+hb_pass_absorb(hb_graph *g)
+{
+	bool any = false;
+	for (const hb_node *n = g->first; n; n = n->next)
+		any = any || is_quantize(n) || is_dequantize(n);
+	if (!any)
+		return HB_OK;
+	absorb a = { .g = g, .scratch = hb_arena_new(g->cx) };
+	if (!a.scratch)
+		return hb_nomem(g->cx, "absorb");
+	for (hb_tensor *t = g->tensors; t; t = t->next)
+		t->q = (hb_q){ .dtype = HB_NONE };
+	hb_status st = fold_constants(&a);
+	if (st == HB_OK)
+		st = take_pairs(&a);
+	if (st == HB_OK)
+		st = propagate(&a);
+	if (st == HB_OK && a.affine)
+		hb_warn(g->cx, a.first_affine, "zero-point",
+			"%d quantized tensors, '%s' first, have a zero point other than the middle of their type; they are re-expressed around 0, in steps up to twice as large",
+			a.affine, a.first_affine);
+	hb_arena_free(a.scratch);
+	hb_graph_sweep(g);
+	return st;
+}
