@@ -357,7 +357,8 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1,
 		.input = input_of_conv, .taps = hb_shape_span(ws, 2, ws->rank), .group_in = ws->dim[1],
-		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1], .given = given_scales(cv, n, 0),
+		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.given = given_scales(cv, n, 0),
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
@@ -404,7 +405,8 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	filter f = {
 		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
 		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
-		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1], .given = given_scales(cv, n, 1),
+		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.given = given_scales(cv, n, 1),
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
