@@ -200,7 +200,9 @@ hb_status graph_ports(cli *c, const hb_graph *g, port **out);
 
 typedef enum form { FORM_ONNX, FORM_FUSED, FORM_QDQ, FORM_HBIR, FORM_PLAN, FORM_HBM } form;
 
-bool is_hbm(const char *path);			/* by its suffix */
+bool is_hbm(const char *path);			/* by its suffix or its first bytes */
+/* A result never takes the place of a file it is made from. */
+hb_status output_check(cli *c, const char *out);
 /* --input-shape's as hb_import_options. */
 hb_status import_options(cli *c, hb_import_options *out);
 /* Reads a model whose shapes must come out; `in` (of `nin`, may be NULL) fixes symbolic dimensions and is

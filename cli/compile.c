@@ -103,13 +103,17 @@ record(cli *c, hb_program *p)
 
 /* --input-source NAME:ddr: inputs come through DDR; a pyramid or a resizer is not modelled. */
 static hb_status
-source_check(cli *c, const char *said)
+source_check(cli *c, const hb_graph *g, const char *said)
 {
 	const char *colon = strrchr(said, ':'), *source = colon ? colon + 1 : said;
+	size_t n = colon ? (size_t)(colon - said) : 0;
+	bool known = !colon;
 
 	if (strcmp(source, "ddr"))
 		return hb_error(c->cx, HB_ERR_USAGE, "--input-source", "option", "'%s' is not taken; only ddr", source);
-	return HB_OK;
+	for (size_t i = 0; i < g->ninputs; i++)
+		known |= strlen(g->inputs[i]->name) == n && !strncmp(g->inputs[i]->name, said, n);
+	return known ? HB_OK : hb_error(c->cx, HB_ERR_USAGE, "--input-source", "option", "the model has no input '%.*s'", (int)n, said);
 }
 
 static hb_status
@@ -126,10 +130,11 @@ run(cli *c)
 		return hb_error(c->cx, HB_ERR_USAGE, "--all-outputs", "option", "goes with --emit qdq");
 	if (c->set[O_min_cosine] && (!c->a.calib.n || to < FORM_QDQ))
 		return hb_error(c->cx, HB_ERR_USAGE, "--min-cosine", "option", "needs --calib and a quantized form");
-	for (size_t i = 0; i < c->a.input_source.n; i++)
-		HB_TRY(source_check(c, c->a.input_source.v[i]));
+	HB_TRY(output_check(c, out));
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, c->files[0], &g));
+	for (size_t i = 0; i < c->a.input_source.n; i++)
+		HB_TRY(source_check(c, g, c->a.input_source.v[i]));
 	if (to == FORM_ONNX)
 		return write_onnx(c, out, g);
 	if (to == FORM_FUSED) {

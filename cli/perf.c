@@ -477,6 +477,8 @@ run(cli *c)
 	perf f = {.c = c};
 	hb_program *p;
 
+	if (c->set[O_tolerance] && !c->a.baseline)
+		return hb_error(c->cx, HB_ERR_USAGE, "--tolerance", "option", "goes with --baseline");
 	if (is_hbm(c->files[0])) {
 		if (c->a.march)
 			return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already");

@@ -3,6 +3,8 @@
 
 #include "lib/hbm/hbm.h"
 
+#include <sys/stat.h>
+
 /* ---- reading ---- */
 
 static hb_status
@@ -56,6 +58,8 @@ model_read(cli *c, const char *path, hb_graph **out)
 	hb_import_options o;
 
 	c->cx->file = path;
+	if (is_hbm(path))
+		return hb_error(c->cx, HB_ERR_INPUT, NULL, "onnx", "is an .hbm; an ONNX model is taken here");
 	HB_TRY(import_options(c, &o));
 	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
 	return hb_pass_shapes(*out, false);
@@ -119,6 +123,35 @@ options_check(cli *c, const hb_march *m)
 		return hb_error(c->cx, HB_ERR_USAGE, "--observer", "option", "unknown observer '%s'", c->a.observer);
 	if (m && c->a.dtype && !strcmp(c->a.dtype, "qint16") && !m->fig.int16)
 		return hb_error(c->cx, HB_ERR_USAGE, "--dtype", "march", "%s has no qint16 activations", m->name);
+	if (c->set[O_percentile] && c->a.observer && strcmp(c->a.observer, "percentile") && strcmp(c->a.observer, "mix"))
+		return hb_error(c->cx, HB_ERR_USAGE, "--percentile", "option", "goes with --observer percentile, not %s",
+				c->a.observer);
+	return HB_OK;
+}
+
+/* Each name is one of a node or of an operator, and on one side only. */
+static hb_status
+names_check(cli *c, const hb_graph *g)
+{
+	const strings *side[] = { &c->a.run_on_bpu, &c->a.run_on_cpu };
+	static const char *const option[] = { "--run-on-bpu", "--run-on-cpu" };
+
+	for (size_t k = 0; k < HB_LEN(side); k++)
+		for (size_t i = 0; i < side[k]->n; i++) {
+			const char *name = side[k]->v[i];
+			bool known = false;
+
+			for (size_t j = 0; !k && j < side[1]->n; j++)
+				if (!strcmp(name, side[1]->v[j]))
+					return hb_error(c->cx, HB_ERR_USAGE, option[0], "option", "--run-on-cpu names '%s' too", name);
+			for (const hb_node *n = g->first; n && !known; n = n->next)
+				known = !strcmp(name, n->name) || !strcmp(name, n->op_type);
+			for (size_t j = 0; !known && hb_op_at(j); j++)
+				known = !strcmp(name, hb_op_at(j)->name);
+			if (!known)
+				return hb_error(c->cx, HB_ERR_USAGE, option[k], "option", "'%s' is neither a node of the model nor an operator",
+						name);
+		}
 	return HB_OK;
 }
 
@@ -132,6 +165,7 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 			      .no_samples = !c->a.calib.n};
 
 	HB_TRY(options_check(c, m));
+	HB_TRY(names_check(c, g));
 	HB_TRY(hb_pass_simplify(g));
 	HB_TRY(hb_pass_absorb(g));
 	HB_TRY(hb_pass_fuse(g, m));
@@ -245,8 +279,30 @@ bool
 is_hbm(const char *path)
 {
 	size_t n = strlen(path);
+	char head[4];
+	struct stat sb;
+	FILE *f;
+	bool is;
 
-	return n > 4 && !strcmp(path + n - 4, ".hbm");
+	if (n > 4 && !strcmp(path + n - 4, ".hbm"))
+		return true;
+	if (stat(path, &sb) || !S_ISREG(sb.st_mode) || !(f = fopen(path, "rb")))
+		return false;
+	is = fread(head, 1, sizeof(head), f) == sizeof(head) && !memcmp(head, "\x89HBM", sizeof(head));
+	fclose(f);
+	return is;
+}
+
+hb_status
+output_check(cli *c, const char *out)
+{
+	struct stat a, b;
+
+	for (int i = 0; out && !stat(out, &a) && i < c->nfiles; i++)
+		if (!stat(c->files[i], &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+			return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "'%s' would take the place of its source '%s'",
+					out, c->files[i]);
+	return HB_OK;
 }
 
 hb_status

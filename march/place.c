@@ -666,6 +666,9 @@ static bool readers_take(const hb_march *m, const hb_tensor *t, hb_dtype dt, int
 		bool chain = n->group && n->group->chain_in;
 		if (!chain && !(hb_march_types(m, n, false) & HB_BIT(dt)))
 			return false;
+		const hb_op *reader = t->uses[i].node->op;
+		if (!chain && dt != HB_I8 && reader && t->uses[i].index < 32 && reader->fx_int8 >> t->uses[i].index & 1)
+			return false;
 		bool passes = !chain && n->op && (n->op->role == HB_ROLE_PASS || n->op->role == HB_ROLE_CAT);
 		const hb_node *last = n->group && n->group->last ? n->group->last : n;
 		for (int k = 0; passes && k < last->nout; k++)

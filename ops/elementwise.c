@@ -591,11 +591,14 @@ shape_compare(hb_graph *g, hb_node *n)
 		.attrs = rows, .types = mask, .shape = shape_, .run = run_##id, __VA_ARGS__     \
 	};
 
-#define ARITH(id, onnx, f32_expr, wide_expr)                                                    \
+#define ARITH(id, onnx, f32_expr, wide_expr) ARITH_ROW(id, onnx, f32_expr, wide_expr, 0)
+
+#define ARITH_ROW(id, onnx, f32_expr, wide_expr, int8s)                                         \
 	F32_PAIR(id, float, f32_expr)                                                           \
 	WIDE_PAIR(id, wide_expr)                                                                \
 	static const pair id##_pair = { id##_f32, id##_wide };                                  \
-	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN, .convert = hb_to_fx_##id)
+	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN,        \
+		 .convert = hb_to_fx_##id, .fx_int8 = int8s)
 
 #define COMPARE(id, onnx, first, f32_expr, wide_expr)                                           \
 	F32_PAIR(id, uint8_t, f32_expr)                                                         \
@@ -630,7 +633,7 @@ divided(int64_t a, int64_t b, bool u64)
 ARITH(add, "Add", a + b, (uint64_t)a + (uint64_t)b)
 ARITH(sub, "Sub", a - b, (uint64_t)a - (uint64_t)b)
 ARITH(mul, "Mul", a * b, (uint64_t)a * (uint64_t)b)
-ARITH(div, "Div", a / b, divided(a, b, u))
+ARITH_ROW(div, "Div", a / b, divided(a, b, u), 1u << 1)
 
 COMPARE(equal, "Equal", 1, a == b, a == b)
 COMPARE(less, "Less", 1, a < b, less(a, b, u))

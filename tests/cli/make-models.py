@@ -106,6 +106,10 @@ model("outputs", [
                               value("shape", 4, dtype=TensorProto.INT64)],
     [weights("w", 4, 4, 1, 1), numpy_helper.from_array(np.array(3, np.int64), "axis")])
 
+# A division whose int16 form takes an int8 divisor.
+model("divide", [N("Sigmoid", ["a"], ["s"], "sigmoid"), N("Exp", ["b"], ["e"], "exp"), N("Div", ["s", "e"], ["y"], "div")],
+      [value("a", 2, 6), value("b", 2, 6)], [value("y", 2, 6)])
+
 # Nodes whose place is on the BPU by the lists, without a fixed-point form: weights that are computed, three dimensions.
 model("no-form", [
     N("Conv", ["x", "w"], ["c"], "computed"),

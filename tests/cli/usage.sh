@@ -34,6 +34,15 @@ t compile m/tiny.onnx --march bernoulli2 --dtype qint16
 t compile m/tiny.onnx --march bayes --calib nonesuch=m/x.npy
 t compile m/tiny.onnx --march bayes --min-cosine 0.9
 t compile m/tiny.onnx --march bayes --input-source x:pyramid
+t compile m/tiny.onnx --march bayes --input-source nonesuch:ddr
+t compile m/tiny.onnx --march bayes --run-on-bpu nonesuch
+t compile m/tiny.onnx --march bayes --run-on-bpu pool --run-on-cpu pool
+t perf m/tiny.onnx --march bayes --tolerance 3
+t compile m/tiny.onnx --march bayes --observer mse --percentile 0.9
+cp m/tiny.onnx .
+t compile tiny.onnx --emit onnx
+t compile tiny.onnx --march bayes -o ./tiny.onnx
+cmp tiny.onnx m/tiny.onnx
 t verify m/tiny.onnx m/tiny.onnx
 t march nonesuch
 t march --ops
