@@ -508,6 +508,13 @@ static const char *lonely(struct place *p, hb_node *n, bool both)
 	return NULL;
 }
 
+/* A copy between two scales of the model's own does arithmetic. */
+static bool requantizes(const hb_node *n)
+{
+	return !strcmp(n->op_type, "Identity") && n->out[0]->q.from == HB_Q_GIVEN && n->in[0]->q.from != HB_Q_OPEN &&
+	       !hb_q_same(&n->in[0]->q, &n->out[0]->q);
+}
+
 static hb_status settle_passive(struct place *p)
 {
 	bool changed = true;
@@ -517,7 +524,7 @@ static hb_status settle_passive(struct place *p)
 		for (int back = 0; back < 2; back++)
 			for (hb_node *n = back ? p->g->last : p->g->first; n; n = back ? n->prev : n->next) {
 				int row = n->group ? -1 : passive_row(n);
-				if (row < 0 || n->on != HB_ON_BPU || p->to_bpu[n->id])
+				if (row < 0 || n->on != HB_ON_BPU || p->to_bpu[n->id] || requantizes(n))
 					continue;
 				const char *why = lonely(p, n, passive[row].both);
 				if (!why)

@@ -133,6 +133,40 @@ law2() {
 	check "$model $march layer by layer" "$BUILD/tests/tools/law2" "$d/q.onnx" "$d/h.onnx" "$d/o" "$in"
 }
 
+# arrives_quantized MODEL MARCH MIN: compiles with its own scales, no samples; outputs beside ONNX Runtime's on the file as it is.
+arrives_quantized() {
+	local model=$1 march=$2 d=$WORK/given s file=$SHARED/models/$1/model.onnx in=$SHARED/models/$1/sample_0/in_0.npy
+	rm -rf "$d"
+	mkdir "$d"
+	check "$model $march compile" "$HBCC" compile "$file" --march "$march" -o "$d/m.hbm"
+	check "$model $march is calibrated" test -z "$("$HBCC" info "$d/m.hbm" | grep uncalibrated)"
+	bits "$model" "$file" "$march" 1 "$in"
+	for s in "$SHARED/models/$model"/sample_*; do
+		check "$model $march $(basename "$s")" "$HBCC" run "$d/m.hbm" --input "$s/in_0.npy" --output "$d/o"
+		check "$model $march $(basename "$s") cosine >= $3" "$NPY" cosine "$d/o/out_0.npy" "$s/out_0.npy" "$3"
+	done
+	[ -n "${ORT_DIR:-}" ] || { skip "$model $march layer by layer: no ORT_DIR"; return; }
+	check "$model $march qdq" "$HBCC" compile "$file" --march "$march" --emit qdq --all-outputs -o "$d/q.onnx"
+	check "$model $march hbir" "$HBCC" compile "$file" --march "$march" --emit hbir -o "$d/h.onnx"
+	check "$model $march onnxruntime" node "$SHARED/tools/ort-run.mjs" "$d/q.onnx" "$in" --out "$d/ort" --opt disabled
+	check "$model $march layer by layer" "$BUILD/tests/tools/law2" "$d/q.onnx" "$d/h.onnx" "$d/ort" "$in"
+}
+
+# round_trip MODEL MARCH: the fake-quantized form compiles, without samples, to what the model itself does.
+round_trip() {
+	local model=$1 march=$2 d=$WORK/round o in=$SHARED/models/$1/sample_0/in_0.npy
+	rm -rf "$d"
+	mkdir "$d"
+	check "$model $march compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" -o "$d/a.hbm"
+	check "$model $march qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" --emit qdq -o "$d/q.onnx"
+	check "$model $march compile qdq" "$HBCC" compile "$d/q.onnx" --march "$march" -o "$d/b.hbm"
+	check "$model $march run" "$HBCC" run "$d/a.hbm" --input "$in" --output "$d/a"
+	check "$model $march run qdq" "$HBCC" run "$d/b.hbm" --input "$in" --output "$d/b"
+	for o in "$d"/a/out_*.npy; do
+		check "$model $march round trip $(basename "$o")" cmp "$o" "$d/b/$(basename "$o")"
+	done
+}
+
 declare -A INPUT=([light_resnet50]=1x3x224x224 [light_inception_v1]=1x3x224x224 [light_squeezenet]=1x3x224x224 [light_vgg19]=1x3x224x224)
 small="mnist-cnn superres-espcn audio-yamnet"
 large="face-rfb320 segment-prisma detect-yolox-nano"
@@ -161,6 +195,9 @@ short)
 	cosines audio-yamnet bernoulli2 0.99
 	cosines face-rfb320 bayes 0.99
 	same_bytes mnist-cnn "$SHARED/models/mnist-cnn/model.onnx" --march bayes
+	arrives_quantized audio-yamnet-qdq bernoulli2 0.999
+	arrives_quantized superres-espcn-qdq bayes 0.9999
+	round_trip audio-yamnet bayes
 	;;
 long)
 	for m in $small $large; do
@@ -180,6 +217,13 @@ long)
 		done
 	done
 	names_loss detect-yolox-nano bayes
+	for march in bernoulli2 bayes; do
+		arrives_quantized audio-yamnet-qdq $march 0.999
+		arrives_quantized superres-espcn-qdq $march 0.9999
+		for m in $small face-rfb320 segment-prisma; do
+			round_trip $m $march
+		done
+	done
 	py=
 	for p in python3 /usr/bin/python3; do	# Debian's, where another comes first
 		[ -n "$py" ] || "$p" -c 'import torchvision, onnx, numpy' 2> /dev/null && py=$p
