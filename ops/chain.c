@@ -6,31 +6,42 @@
 enum { CHAIN_MAX = 32 };	/* lib/pass/fuse.c makes none longer, and reads its scalars' data */
 
 static double
+add(double a, double b)
+{
+	return a + b;
+}
+
+static double
+sub(double a, double b)
+{
+	return a - b;
+}
+
+static double
+mul(double a, double b)
+{
+	return a * b;
+}
+
+static double
+divide(double a, double b)
+{
+	return a / b;
+}
+
+static const struct {
+	const char *op;
+	double (*f)(double a, double b);
+} binaries[] = {
+	{ "Add", add }, { "Sub", sub }, { "Mul", mul }, { "Div", divide }, { "Max", fmax }, { "Min", fmin }, { "Pow", pow },
+};
+
+static double
 binary(const hb_node *n, double a, double b)
 {
-	static const struct {
-		const char *op;
-		char f;
-	} ops[] = { { "Add", '+' }, { "Sub", '-' }, { "Mul", '*' }, { "Div", '/' }, { "Max", '>' }, { "Min", '<' }, { "Pow", '^' } };
-	for (size_t i = 0; i < HB_LEN(ops); i++) {
-		if (strcmp(ops[i].op, n->op_type))
-			continue;
-		switch (ops[i].f) {
-		case '+':
-			return a + b;
-		case '-':
-			return a - b;
-		case '*':
-			return a * b;
-		case '/':
-			return a / b;
-		case '>':
-			return fmax(a, b);
-		case '<':
-			return fmin(a, b);
-		default:
-			return pow(a, b);
-		}
+	for (size_t i = 0; i < HB_LEN(binaries); i++) {
+		if (!strcmp(binaries[i].op, n->op_type))
+			return binaries[i].f(a, b);
 	}
 	return NAN;
 }
@@ -46,7 +57,7 @@ hb_chain_eval(const hb_group *g, double x)
 			continue;
 		double v[2] = { 0, 0 };
 		for (int i = 0; i < n->nin && i < 2; i++) {
-			if (n->in[i] && n->in[i]->is_const)
+			if (n->in[i] && n->in[i]->is_const && !n->op->lut)
 				v[i] = *(const float *)n->in[i]->data;
 			for (int k = 0; k < count; k++)
 				v[i] = n->in[i] == known[k] ? value[k] : v[i];

@@ -449,7 +449,7 @@ collect(hb_graph *g, const hb_tensor *x, hb_node *last, hb_node **set, int *coun
 	return true;
 }
 
-/* Tensors that `last` could be a function of, nearest first: its operands' operands, breadth first. */
+/* The longest chain that ends in `last`: the tensors that it could be a function of are tried breadth first. */
 static hb_status
 group_chain(hb_graph *g, hb_node *last)
 {

@@ -54,7 +54,8 @@ count(hb_graph *g, const char *name, int64_t v)
 	return hb_tensor_const(g, name, HB_I64, &s, &v);
 }
 
-static void
+/* The executor, which owns the outputs. */
+static hb_exec *
 run(hb_graph *g, const hb_val *in, hb_val *out)
 {
 	hb_status st;
@@ -63,6 +64,7 @@ run(hb_graph *g, const hb_val *in, hb_val *out)
 	hb_exec *ex = hb_exec_new(g, &st);
 	assert_int_equal(st, HB_OK);
 	assert_int_equal(hb_exec_run(ex, in, out, NULL, NULL), HB_OK);
+	return ex;
 }
 
 static hb_node *
@@ -97,8 +99,9 @@ if_takes_the_branch_of_its_constant_condition(void **unused)
 		give_body(n, "else_branch", other);
 		float v[] = { 1, 2 };
 		hb_val in = { HB_F32, x->shape, v }, out;
-		run(g, &in, &out);
+		hb_exec *ex = run(g, &in, &out);
 		assert_true(((float *)out.data)[1] == (yes ? 4.0f : 2.0f));
+		hb_exec_free(ex);
 		hb_ctx_free(cx);
 	}
 }
@@ -148,12 +151,13 @@ sums(int64_t most, int64_t last, int64_t want_trips)
 	give_body(node_with_outputs(g, "Loop", 13, ins, 3, 2), "body", summing_body(g, x, last));
 	float v[] = { 1, 10 };
 	hb_val in = { HB_F32, x->shape, v }, out[2];
-	run(g, &in, out);
+	hb_exec *ex = run(g, &in, out);
 	assert_true(((float *)out[0].data)[1] == 10.0f * (float)want_trips);
 	assert_int_equal(out[1].shape.rank, 2);
 	assert_int_equal(out[1].shape.dim[0], want_trips);
 	for (int64_t t = 0; t < want_trips; t++)
 		assert_true(((float *)out[1].data)[2 * t] == (float)(t + 1));
+	hb_exec_free(ex);
 	hb_ctx_free(cx);
 }
 
@@ -215,10 +219,11 @@ scan_goes_along_its_axis_and_direction(void **unused)
 	float data[] = { 1, 2, 3, 10, 20, 30 };
 	static const float want[] = { 3, 5, 6, 30, 50, 60 };
 	hb_val in = { HB_F32, x->shape, data }, out[2];
-	run(g, &in, out);
+	hb_exec *ex = run(g, &in, out);
 	assert_true(((float *)out[0].data)[0] == 6.0f && ((float *)out[0].data)[1] == 60.0f);
 	assert_int_equal(out[1].shape.dim[1], 3);
 	assert_memory_equal(out[1].data, want, sizeof(want));
+	hb_exec_free(ex);
 	hb_ctx_free(cx);
 }
 
