@@ -79,9 +79,11 @@ static void
 place_copy(const hb_sim *s, const hb_place_row *r, uint8_t *dense, bool to_memory)
 {
 	size_t size = hb_dtype_size(hb_place_dtype(r));
-	uint8_t *mem = s->mem[r->space] + r->addr;
 	place_walk w = place_begin(r);
-	for (int64_t k = 0; k < w.rows && w.n; k++, place_next(&w), dense += (size_t)w.n * size) {
+	if (!w.n || !w.rows)
+		return;			/* its space may have no bytes at all */
+	uint8_t *mem = s->mem[r->space] + r->addr;
+	for (int64_t k = 0; k < w.rows; k++, place_next(&w), dense += (size_t)w.n * size) {
 		if (to_memory)
 			move_row(mem + w.offset, w.step, dense, size, size, w.n);
 		else
