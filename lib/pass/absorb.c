@@ -1,5 +1,5 @@
-/* absorb: takes a simplified float graph that may have QuantizeLinear and
- * DequantizeLinear; leaves scales (q.from) on the tensors where those stood:
+/* absorb: takes a simplified float graph that may have QuantizeLinear,
+ * DequantizeLinear, QLinearConv and QLinearMatMul; leaves scales (q.from) on the tensors where those stood:
  * constants are float again and remember the scales of their integers, pairs on
  * activations are gone, and scales are carried through operators that pass them on
  * (SEMANTICS 6). What has no scale for the whole tensor stays. */
@@ -40,6 +40,13 @@ hb_has_scales(const hb_graph *g)
 			return true;
 	}
 	return false;
+}
+
+static void
+drop(hb_graph *g, hb_node *n, hb_node *into)
+{
+	hb_node_absorb(g, into, n);
+	hb_node_remove(g, n);
 }
 
 /* ---- what a QuantizeLinear or DequantizeLinear says ---- */
@@ -129,6 +136,143 @@ same_params(hb_graph *g, const hb_node *a, const hb_node *b)
 	int64_t na, nb, za, zb;
 	const float *sa = scales_of(g, a, &na), *sb = scales_of(g, b, &nb);
 	return sa && sb && na == 1 && nb == 1 && *sa == *sb && zero_point(g, a, 0, &za) && zero_point(g, b, 0, &zb) && za == zb;
+}
+
+/* ---- operators on integers, spelled as float operators between pairs ---- */
+
+static hb_node *
+linear_before(hb_graph *g, hb_node *at, const char *op, hb_tensor *x, hb_tensor *scale, hb_tensor *zero, hb_tensor *y)
+{
+	hb_node *n = x && scale && y ? hb_node_new(g, at, y->name, "", op, 13, zero ? 3 : 2, 1) : NULL;
+	if (!n)
+		return NULL;
+	hb_node_set_in(g, n, 0, x);
+	hb_node_set_in(g, n, 1, scale);
+	if (zero)
+		hb_node_set_in(g, n, 2, zero);
+	hb_node_set_out(n, 0, y);
+	return n;
+}
+
+static hb_tensor *
+float_form(hb_graph *g, const hb_tensor *t, const char *suffix)
+{
+	char *name = hb_arena_printf(g->arena, "%s_%s", t->name, suffix);
+	return name ? hb_tensor_new(g, name, HB_F32, &t->shape) : NULL;
+}
+
+/* x's floats before `at`: (x - zero) * scale along `axis`. */
+static hb_tensor *
+dequantized(hb_graph *g, hb_node *at, hb_tensor *x, hb_tensor *scale, hb_tensor *zero, int axis)
+{
+	hb_tensor *y = float_form(g, x, "dequantized");
+	hb_node *n = linear_before(g, at, "DequantizeLinear", x, scale, zero, y);
+	if (!n || !hb_attr_set_i(g, n, "axis", axis)) {
+		hb_nomem(g->cx, x->name);
+		return NULL;
+	}
+	return hb_op_infer(g, n) == HB_OK ? y : NULL;
+}
+
+/* A zero point of the scale's shape, where there are many scales and one zero point. */
+static hb_tensor *
+spread(hb_graph *g, hb_tensor *zero, const hb_tensor *scale)
+{
+	int64_t n = hb_tensor_elems(scale);
+	const uint8_t *v = zero && hb_tensor_elems(zero) == 1 && n > 1 ? hb_tensor_data(g, zero) : NULL;
+	if (!v)
+		return zero;
+	hb_tensor *t = hb_tensor_const(g, zero->name, zero->dtype, &scale->shape, NULL);
+	if (t)
+		memset((void *)(uintptr_t)t->data, *v, (size_t)n);
+	return t;
+}
+
+/* An int32 bias counts in steps of x's scale times the channel's. */
+static hb_tensor *
+float_bias(hb_graph *g, hb_tensor *b, hb_tensor *xs, hb_tensor *ws)
+{
+	const int32_t *q = hb_tensor_data(g, b);
+	const float *sx = hb_tensor_data(g, xs), *sw = hb_tensor_data(g, ws);
+	hb_tensor *t = q && sx && sw ? hb_tensor_const(g, b->name, HB_F32, &b->shape, NULL) : NULL;
+	for (int64_t i = 0; t && i < hb_tensor_elems(b); i++)
+		((float *)(uintptr_t)t->data)[i] = (float)((double)q[i] * sx[0] * sw[hb_tensor_elems(ws) > 1 ? i : 0]);
+	return t;
+}
+
+static bool
+is_constant(const hb_tensor *t)
+{
+	return !t || t->is_const;
+}
+
+/* QLinearConv(x xs xz w ws wz ys yz b) and QLinearMatMul(a as az b bs bz ys yz), of constant weights. */
+static hb_status
+spell_qlinear(hb_graph *g, hb_node *n, const char *op, int version)
+{
+	bool conv = !strcmp(op, "Conv");
+	hb_tensor *w = n->in[3], *b = hb_in(n, 8), *y = n->out[0];
+	int axis = conv ? 0 : w->shape.rank - 1;
+	for (int i = 1; i < n->nin; i++) {
+		if (!is_constant(n->in[i]))
+			return HB_OK;
+	}
+	if (hb_tensor_elems(n->in[1]) != 1 || hb_tensor_elems(n->in[6]) != 1 || n->in[4]->shape.rank > 1 || w->shape.rank < 2 ||
+	    (hb_tensor_elems(n->in[4]) != 1 && hb_tensor_elems(n->in[4]) != w->shape.dim[axis]) ||
+	    (n->in[5] && hb_tensor_elems(n->in[5]) != 1 && !hb_shape_eq(&n->in[5]->shape, &n->in[4]->shape)))
+		return HB_OK;
+	hb_tensor *wz = spread(g, n->in[5], n->in[4]), *f = float_form(g, y, "float");
+	hb_tensor *xf = dequantized(g, n, n->in[0], n->in[1], n->in[2], 0);
+	hb_tensor *wf = xf ? dequantized(g, n, w, n->in[4], wz, axis) : NULL;
+	hb_tensor *bf = b ? float_bias(g, b, n->in[1], n->in[4]) : NULL;
+	hb_node *c = wf && f && (bf || !b) ? hb_node_new(g, n, n->name, "", op, version, b ? 3 : 2, 1) : NULL;
+	if (!c)
+		return hb_nomem(g->cx, n->name);
+	c->attrs = n->attrs;
+	hb_node_set_in(g, c, 0, xf);
+	hb_node_set_in(g, c, 1, wf);
+	if (b)
+		hb_node_set_in(g, c, 2, bf);
+	hb_node_set_out(c, 0, f);
+	hb_tensor *ys = n->in[6], *yz = n->in[7];
+	drop(g, n, c);
+	HB_TRY(hb_op_infer(g, c));
+	hb_node *q = linear_before(g, c->next, "QuantizeLinear", f, ys, yz, y);
+	return q ? hb_op_infer(g, q) : hb_nomem(g->cx, c->name);
+}
+
+/* A node that moves or selects integers does the same to their floats. */
+static hb_status
+spell_move(hb_graph *g, hb_node *n)
+{
+	hb_tensor *x = n->in[0], *y = n->out[0];
+	const hb_node *q = x ? x->producer : NULL;
+	if (!q || !is_quantize(q) || !is_constant(q->in[1]) || !is_constant(hb_in(q, 2)) || hb_tensor_elems(q->in[1]) != 1 || n->nout != 1 ||
+	    !y || y->dtype != x->dtype || is_op(n, "Pad") || is_op(n, "Identity"))
+		return HB_OK;
+	hb_tensor *xf = dequantized(g, n, x, q->in[1], hb_in(q, 2), 0), *f = xf ? float_form(g, y, "float") : NULL;
+	if (!f)
+		return HB_ERR_NOMEM;
+	hb_node_set_in(g, n, 0, xf);
+	hb_node_set_out(n, 0, f);
+	HB_TRY(hb_op_infer(g, n));
+	hb_node *k = linear_before(g, n->next, "QuantizeLinear", f, q->in[1], hb_in(q, 2), y);
+	return k ? hb_op_infer(g, k) : hb_nomem(g->cx, n->name);
+}
+
+static hb_status
+spell(absorb *a)
+{
+	for (hb_node *n = a->g->first, *next; n; n = next) {
+		next = n->next;
+		if (is_op(n, "QLinearConv"))
+			HB_TRY(spell_qlinear(a->g, n, "Conv", 11));
+		else if (is_op(n, "QLinearMatMul"))
+			HB_TRY(spell_qlinear(a->g, n, "MatMul", 13));
+		else if (n->op && n->op->role == HB_ROLE_PASS && !is_quantize(n) && !is_dequantize(n))
+			HB_TRY(spell_move(a->g, n));
+	}
+	return HB_OK;
 }
 
 /* ---- constants ---- */
@@ -236,13 +380,6 @@ requantize(absorb *a, hb_node *at, hb_tensor *x, const hb_tensor *like, const hb
 	hb_node_set_out(n, 0, t);
 	t->q = *q;
 	return hb_op_infer(g, n) == HB_OK ? t : NULL;
-}
-
-static void
-drop(hb_graph *g, hb_node *n, hb_node *into)
-{
-	hb_node_absorb(g, into, n);
-	hb_node_remove(g, n);
 }
 
 static hb_status
@@ -418,7 +555,7 @@ hb_pass_absorb(hb_graph *g)
 {
 	bool any = false;
 	for (const hb_node *n = g->first; n; n = n->next)
-		any = any || is_quantize(n) || is_dequantize(n);
+		any = any || is_quantize(n) || is_dequantize(n) || is_op(n, "QLinearConv") || is_op(n, "QLinearMatMul");
 	if (!any)
 		return HB_OK;
 	absorb a = { .g = g, .scratch = hb_arena_new(g->cx) };
@@ -426,7 +563,9 @@ hb_pass_absorb(hb_graph *g)
 		return hb_nomem(g->cx, "absorb");
 	for (hb_tensor *t = g->tensors; t; t = t->next)
 		t->q = (hb_q){ .dtype = HB_NONE };
-	hb_status st = fold_constants(&a);
+	hb_status st = spell(&a);
+	if (st == HB_OK)
+		st = fold_constants(&a);
 	if (st == HB_OK)
 		st = take_pairs(&a);
 	if (st == HB_OK)

@@ -324,6 +324,49 @@ conv_with_a_float_tail(hb_graph *g)
 	return test_node(g, "Sigmoid", "s", y, NULL, NULL, NULL);
 }
 
+/* y = op(x, w) on integers: x and y with one scale, w with a scale a channel, y int8. */
+static hb_tensor *
+on_integers(hb_graph *g, const char *op, hb_tensor *x, hb_tensor *w, hb_tensor *bias, float y_scale)
+{
+	hb_node *dq = w->producer;
+	hb_tensor *in[] = { x->producer->in[1], x->producer->in[2], dq->in[0], dq->in[1], dq->in[2],
+			    hb_tensor_scalar_f32(g, "y_scale", y_scale), zero_of(g, i8), bias };
+	hb_tensor *y = test_node(g, op, "y_q", x, NULL, NULL, NULL);
+	for (size_t i = 0; i < HB_LEN(in); i++)
+		assert_true(!in[i] || hb_node_add_in(g, y->producer, in[i]));
+	hb_node_remove(g, dq);
+	return y;
+}
+
+static hb_tensor *
+quantized(hb_graph *g, hb_tensor *x, params p)
+{
+	return test_node(g, "QuantizeLinear", "q", x, hb_tensor_scalar_f32(g, "scale", p.scale), zero_of(g, p), NULL);
+}
+
+static hb_tensor *
+floats(hb_graph *g, hb_tensor *x, float scale)
+{
+	return test_node(g, "DequantizeLinear", "dq", x, hb_tensor_scalar_f32(g, "scale", scale), zero_of(g, i8), NULL);
+}
+
+static hb_tensor *
+conv_and_pool_of_integers(hb_graph *g)
+{
+	int32_t b[] = { 900, -1200, 3000, 5, -77 };
+	hb_shape bs = { .rank = 1, .dim = { 5 } };
+	hb_tensor *bias = hb_tensor_const(g, "b", HB_I32, &bs, b);
+	hb_tensor *y = on_integers(g, "QLinearConv", quantized(g, image(g), i8), weights(g, test_shape(4, 5, 3, 3, 3), 0), bias, 0.2f);
+	return floats(g, max_pool(g, y), 0.2f);
+}
+
+static hb_tensor *
+product_of_integers(hb_graph *g)
+{
+	hb_tensor *x = test_input(g, "x", test_shape(2, 6, 40));
+	return floats(g, on_integers(g, "QLinearMatMul", quantized(g, x, i8), weights(g, test_shape(2, 40, 9), 1), NULL, 0.3f), 0.3f);
+}
+
 static const struct {
 	const char *name;
 	build_fn *build;
@@ -336,6 +379,8 @@ static const struct {
 	{ "transposed weights", gemm_of_transposed_weights, 0.7 },
 	{ "int32 output", conv_left_at_int32, 0 },
 	{ "float tail", conv_with_a_float_tail, 0 },
+	{ "QLinearConv and MaxPool", conv_and_pool_of_integers, 0.2 },
+	{ "QLinearMatMul", product_of_integers, 0.3 },
 };
 
 static void
@@ -353,6 +398,8 @@ without_samples_the_fixed_point_form_is_the_model_as_it_was_written(void **state
 		assert_int_equal(calibrate(g, false), HB_OK);
 		assert_false(g->uncalibrated);
 		assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fixed), HB_OK);
+		assert_int_equal(count(fixed, "QLinearConv") + count(fixed, "QLinearMatMul"), 0);
+		assert_true(count(fixed, "Linear") + count(fixed, "Conv") == 1);
 		run(fixed, got);
 		int64_t n = hb_tensor_elems(as_is->outputs[0]), differ = 0;
 		for (int64_t i = 0; i < n; i++) {
