@@ -162,15 +162,22 @@ name_of(verify *v, const row *r)
 	return r->t->out_index ? hb_arena_printf(v->c->arena, "%s:%d", n->name, r->t->out_index) : n->name;
 }
 
-/* The least cosine of what node n reads, as far as it is known. */
+/* How far before a node its inputs' cosines are looked for, through nodes that were not measured. */
+enum { BEFORE = 6 };
+
+/* The least cosine of what node n reads, as far as it is known; further back, of what comes by the first inputs. */
 static double
-cosine_in(const verify *v, const hb_node *n, const row *but, double least)
+cosine_in(const verify *v, const hb_node *n, const row *but, double least, int depth)
 {
 	for (int i = 0; n && i < n->nin; i++) {
 		const row *r = n->in[i] ? hb_map_get(v->rows, n->in[i]->name) : NULL;
 
-		if (r && r != but && r->measure.n)
+		if (r == but && r)
+			continue;
+		if (r && r->measure.n)
 			least = fmin(least, hb_measure_cosine(&r->measure));
+		else if (n->in[i] && i * depth == 0 && depth < BEFORE)
+			least = cosine_in(v, n->in[i]->producer, but, least, depth + 1);
 	}
 	return least;
 }
@@ -185,11 +192,11 @@ worst_loss(const verify *v, double *from)
 	*from = 1;
 	for (const row *r = v->first; r; r = r->next) {
 		const hb_group *g = r->t->producer->group;
-		double before = cosine_in(v, g ? g->root : r->t->producer, r, 1);
+		double before = cosine_in(v, g ? g->root : r->t->producer, r, 1, 0);
 
 		if (!r->measure.n)
 			continue;
-		before = cosine_in(v, g ? g->add : NULL, r, before);
+		before = cosine_in(v, g ? g->add : NULL, r, before, 0);
 		if (before - hb_measure_cosine(&r->measure) <= most)
 			continue;
 		most = before - hb_measure_cosine(&r->measure);

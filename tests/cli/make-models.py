@@ -118,3 +118,14 @@ model("no-form", [
     N("Conv", ["v", "w3"], ["z"], "volume"),
 ], [value("x", 1, 4, 4, 4), value("w", 4, 4, 1, 1), value("v", 1, 2, 3, 4, 4)], [value("y", 1, 4, 4, 4), value("z", 1, 2, 3, 4, 4)],
     [weights("w1", 4, 4, 1, 1), weights("w3", 2, 2, 1, 1, 1)])
+
+# What the BPU loses reaches the next measured node through two that only move it.
+model("relay", [
+    N("Conv", ["x", "w"], ["c"], "conv"),
+    N("CumSum", ["c", "axis"], ["s"], "sum"),
+    N("Transpose", ["s"], ["t"], "turn", perm=[0, 1, 3, 2]),
+    N("Reshape", ["t", "shape"], ["r"], "reshape"),
+    N("CumSum", ["r", "axis"], ["y"], "last"),
+], [value("x", 1, 4, 4, 4)], [value("y", 1, 1, 8, 8)],
+    [weights("w", 4, 4, 1, 1), numpy_helper.from_array(np.array(3, np.int64), "axis"),
+     numpy_helper.from_array(np.array([1, 1, 8, 8], np.int64), "shape")])

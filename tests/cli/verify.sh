@@ -16,3 +16,6 @@ echo "exit $?"
 "$HBCC" verify m/tiny.onnx m/tiny.onnx --calib m/x4.npy | n
 "$HBCC" verify m/tiny.onnx tiny.hbm --march bayes --calib m/x4.npy
 echo "exit $?"
+echo "--- a loss is the node's that makes it, not of what moves it on"
+"$HBCC" compile m/relay.onnx --march bayes --calib m/m.npy --debug
+"$HBCC" verify m/relay.onnx relay.hbm --calib m/m.npy | grep 'conv\|last\|lost'
