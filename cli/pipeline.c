@@ -186,6 +186,8 @@ model_refuse(cli *c, const hb_graph *g)
 			st = hb_fail(c->cx, n, HB_ERR_NO, "place", "no place runs it: %s; found %s",
 				     f ? f->rule : "no kernel", f && f->found ? f->found : "--");
 	}
+	if (st == HB_OK && !g->first)
+		return hb_error(c->cx, HB_ERR_NO, NULL, "place", "there is nothing to run: every output is constant");
 	if (st == HB_OK && !bpu)
 		st = hb_error(c->cx, HB_ERR_NO, NULL, "place",
 			      "no node is for the BPU; hbcc check --march %s tells why",
