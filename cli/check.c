@@ -53,7 +53,10 @@ type_of(const report *r, const hb_node *n, const hb_tensor *t, bool output)
 	if (n->on != HB_ON_BPU || t->dtype != HB_F32)
 		return t->dtype == HB_F32 ? "float" : hb_dtype_name(t->dtype);
 	types = hb_march_types(r->m, n, output);
-	if (output && t->is_output && (types & HB_BIT(HB_I32)) && !r->c->a.int8_outputs)
+	bool wide = hb_has_scales(r->g) ? t->q.from == HB_Q_OPEN : t->is_output && !t->nuses;
+	if (t->q.from != HB_Q_OPEN)
+		want = t->q.dtype;
+	else if (output && wide && (types & HB_BIT(HB_I32)) && !r->c->a.int8_outputs)
 		want = HB_I32;
 	if (types && !(types & HB_BIT(want)))
 		want = types & HB_BIT(HB_I8) ? HB_I8 : HB_I16;
