@@ -285,6 +285,7 @@ json_findings(const report *r, const hb_source *s)
 		json_object_set_new(o, "found", js(r->c, f->found));
 		json_object_set_new(o, "source", js(r->c, f->source));
 		json_object_set_new(o, "advice", js(r->c, f->advice));
+		json_object_set_new(o, "broken", json_boolean(f->broken));	/* else a remark */
 		json_array_append_new(a, o);
 	}
 	return a;
