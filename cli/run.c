@@ -354,6 +354,8 @@ run_onnx(job *j, const char *path)
 		HB_TRY(hb_pass_simplify(g));
 	if (c->a.raw_int && graph_form(g) == FORM_HBIR)
 		outputs_before_dequantize(g);
+	if (!c->a.dump)
+		HB_TRY(hb_pass_fold_all(g));
 	hb_exec *ex = hb_exec_new(g, &st);
 	if (!ex)
 		return st;

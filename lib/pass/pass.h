@@ -13,6 +13,9 @@
  * input: HB_NEED_CONST where may_need, else reported. */
 hb_status hb_pass_shapes(hb_graph *g, bool may_need);
 
+/* Computes what is constant once and for all, the quantizing of weights included: for a graph that is only run. */
+hb_status hb_pass_fold_all(hb_graph *g);
+
 /* Makes every input a constant of value in[i] (type and shape as the input's), so that shapes
  * that depend on contents can be inferred. The graph has no inputs afterwards. */
 hb_status hb_pass_bind(hb_graph *g, const hb_val *in);

@@ -160,6 +160,17 @@ hb_pass_shapes(hb_graph *g, bool may_need)
 }
 
 hb_status
+hb_pass_fold_all(hb_graph *g)
+{
+	for (hb_node *n = g->first, *next; n; n = next) {
+		next = n->next;
+		if (n->op->run && !*n->domain && inputs_constant(n))
+			HB_TRY(hb_pass_fold(g, n));
+	}
+	return HB_OK;
+}
+
+hb_status
 hb_pass_bind(hb_graph *g, const hb_val *in)
 {
 	for (size_t i = 0; i < g->ninputs; i++) {
