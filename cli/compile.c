@@ -139,7 +139,7 @@ run(cli *c)
 		return write_onnx(c, out, g);
 	if (to == FORM_FUSED) {
 		HB_TRY(hb_pass_simplify(g));
-		HB_TRY(hb_pass_fuse(g, m));
+		HB_TRY(hb_pass_fuse(g));
 		return write_onnx(c, out, g);
 	}
 	HB_TRY(model_place(c, g, m));

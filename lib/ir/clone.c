@@ -12,7 +12,6 @@ hb_tensor_clone(hb_graph *g, hb_tensor *t, hb_graph *to)
 	c->is_const = t->is_const;
 	c->data = t->data;
 	c->raw = t->raw;
-	c->raw_dtype = t->raw_dtype;
 	c->raw_onnx_type = t->raw_onnx_type;
 	c->is_splat = t->is_splat;
 	c->splat = t->splat;

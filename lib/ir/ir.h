@@ -127,7 +127,6 @@ struct hb_tensor {
 	 * they are still in the file (raw, maybe unaligned), or one repeated element. */
 	const void *data;
 	const uint8_t *raw;		/* little-endian bytes in a mapped file */
-	hb_dtype raw_dtype;		/* HB_NONE: as dtype */
 	int raw_onnx_type;		/* TensorProto.DataType of raw, where it needs conversion (float16, bfloat16, double) */
 	bool is_splat;
 	uint64_t splat;			/* the element's bytes, lowest first */
@@ -164,7 +163,6 @@ typedef struct hb_source {
 	int index;			/* place in the file, from 0 */
 	bool unnamed;			/* the file gives no node name */
 	hb_node *now;			/* the node that does its work now; NULL where folded away */
-	const char *in_types, *out_types;	/* unused until a report fills them */
 	struct hb_source *next;		/* in the graph, in the order of the file */
 	struct hb_source *next_of_node;	/* the others that `now` stands for */
 } hb_source;

@@ -63,7 +63,7 @@ tensor_message(struct writer *w, hb_graph *g, hb_tensor *t, const char *name, On
 	if (!m)
 		return no_memory(w);
 	uint64_t bytes = hb_tensor_bytes(t);
-	bool plain = t->raw && !t->data && !t->raw_onnx_type && (t->raw_dtype == HB_NONE || t->raw_dtype == t->dtype);
+	bool plain = t->raw && !t->data && !t->raw_onnx_type;
 	const void *data = !bytes ? "" : plain ? t->raw : hb_tensor_data(g, t);
 	if (!data)
 		return HB_ERR_NOMEM;

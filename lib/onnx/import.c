@@ -140,7 +140,6 @@ lookup(struct import *im, struct scope *s, const char *name, bool *nomem)
 		mine->is_const = true;
 		mine->data = t->data;
 		mine->raw = t->raw;
-		mine->raw_dtype = t->raw_dtype;
 		mine->raw_onnx_type = t->raw_onnx_type;
 		mine->is_splat = t->is_splat;
 		mine->splat = t->splat;

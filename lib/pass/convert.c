@@ -4,31 +4,6 @@
  * and constants are shared: the float graph must outlive the new one. */
 #include "lib/pass/pass.h"
 
-/* Scale constants of a Q or DQ node: a scalar, or one a channel. */
-static bool
-set_scale(hb_convert *cv, hb_node *n, const hb_q *q)
-{
-	hb_shape s = { .rank = q->nscales > 1, .dim = { q->nscales } };
-	char *name = hb_arena_printf(cv->to->arena, "%s_scale", n->name);
-	hb_tensor *t = name ? hb_tensor_const(cv->to, name, HB_F32, &s, q->nscales > 1 ? q->scales : &q->scale) : NULL;
-	if (!t)
-		return false;
-	hb_node_set_in(cv->to, n, 1, t);
-	return q->nscales <= 1 || hb_attr_set_i(cv->to, n, "axis", q->axis);
-}
-
-static bool
-set_zero(hb_convert *cv, hb_node *n, const hb_q *q)
-{
-	static const int32_t zero;
-	hb_shape s = { .rank = 0 };
-	char *name = hb_arena_printf(cv->to->arena, "%s_zero_point", n->name);
-	hb_tensor *t = name ? hb_tensor_const(cv->to, name, q->dtype, &s, &zero) : NULL;
-	if (t)
-		hb_node_set_in(cv->to, n, 2, t);
-	return t;
-}
-
 /* A name for the other form of a value: the plain name belongs to whichever came first. */
 static hb_node *
 border_node(hb_convert *cv, const char *op, hb_tensor *from, const char *suffix, hb_dtype dt)
@@ -58,7 +33,7 @@ need_integers(hb_convert *cv, hb_tensor *t)
 	if (f->dtype != HB_F32)		/* a mask or indices that the CPU made: integers as they are */
 		return hb_map_put(cv->tensors, t->name, f) ? HB_OK : hb_nomem(cv->from->cx, t->name);
 	hb_node *n = border_node(cv, "QuantizeLinear", f, "quantized", t->q.dtype);
-	if (!n || !set_scale(cv, n, &t->q) || !set_zero(cv, n, &t->q) || !hb_map_put(cv->tensors, t->name, n->out[0]))
+	if (!n || !hb_pair_set_scale(cv->to, n, &t->q) || !hb_pair_set_zero(cv->to, n, &t->q) || !hb_map_put(cv->tensors, t->name, n->out[0]))
 		return hb_nomem(cv->from->cx, t->name);
 	n->out[0]->q = t->q;
 	return hb_op_infer(cv->to, n);
@@ -84,7 +59,7 @@ need_float(hb_convert *cv, hb_tensor *t, hb_tensor **out)
 	hb_node *n;
 	if (t->dtype == HB_F32) {
 		n = border_node(cv, "DequantizeLinear", q, "dequantized", HB_F32);
-		if (!n || !set_scale(cv, n, &q->q))
+		if (!n || !hb_pair_set_scale(cv->to, n, &q->q))
 			return hb_nomem(cv->from->cx, t->name);
 	} else {	/* comparison results and indices only change type */
 		static const int onnx_types[HB_NDTYPES] = { [HB_I64] = 7, [HB_I32] = 6, [HB_BOOL] = 9 };

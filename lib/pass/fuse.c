@@ -498,9 +498,8 @@ group_chain(hb_graph *g, hb_node *last)
 }
 
 hb_status
-hb_pass_fuse(hb_graph *g, const hb_march *m)
+hb_pass_fuse(hb_graph *g)
 {
-	(void)m;
 	hb_arena *scratch = hb_arena_new(g->cx);
 	if (!scratch)
 		return hb_nomem(g->cx, "fuse");

@@ -35,7 +35,7 @@ hb_status hb_pass_absorb(hb_graph *g);
 bool hb_has_scales(const hb_graph *g);
 
 /* ---- fuse ---- */
-hb_status hb_pass_fuse(hb_graph *g, const hb_march *m);	/* SEMANTICS 4; m may be NULL: no march conditions */
+hb_status hb_pass_fuse(hb_graph *g);	/* SEMANTICS 4 */
 
 /* ---- place ---- */
 hb_status hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o);	/* on, segment, findings */
@@ -72,6 +72,12 @@ bool hb_const_is_data(const hb_node *n, int i);
 hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);
 
 /* ---- convert ---- */
+
+/* Operand 1 (and the axis, where scales are a channel's) and operand 2, all zero, of a QuantizeLinear or
+ * DequantizeLinear node of g, as q says. False without memory. */
+bool hb_pair_set_scale(hb_graph *g, hb_node *n, const hb_q *q);
+bool hb_pair_set_zero(hb_graph *g, hb_node *n, const hb_q *q);
+
 hb_status hb_pass_convert(hb_graph *g, hb_round round, hb_graph **fixed);
 
 /* ---- constrain: march rules again, on actual weights and dtypes ---- */

@@ -18,22 +18,6 @@ named(qdq *c, const char *name, const char *suffix, hb_dtype dt, const hb_shape 
 	return full ? hb_tensor_new(c->to, full, dt, s) : NULL;
 }
 
-static bool
-set_params(qdq *c, hb_node *n, const hb_q *q)
-{
-	static const int32_t zero;
-	hb_shape s = { .rank = q->nscales > 1, .dim = { q->nscales } };
-	hb_tensor *scale = named(c, n->name, "_scale", HB_F32, &s), *zp = named(c, n->name, "_zero_point", q->dtype, &s);
-	if (!scale || !zp)
-		return false;
-	scale->is_const = zp->is_const = true;
-	scale->data = hb_arena_dup(c->to->arena, q->nscales > 1 ? q->scales : &q->scale, sizeof(float) * (size_t)hb_shape_elems(&s));
-	zp->data = q->nscales > 1 ? hb_arena_alloc(c->to->arena, (size_t)hb_tensor_bytes(zp)) : hb_arena_dup(c->to->arena, &zero, sizeof(zero));
-	hb_node_set_in(c->to, n, 1, scale);
-	hb_node_set_in(c->to, n, 2, zp);
-	return scale->data && zp->data && (q->nscales <= 1 || hb_attr_set_i(c->to, n, "axis", q->axis));
-}
-
 static hb_node *
 pair_half(qdq *c, const char *op, hb_tensor *in, hb_tensor *out, const hb_q *q)
 {
@@ -43,7 +27,7 @@ pair_half(qdq *c, const char *op, hb_tensor *in, hb_tensor *out, const hb_q *q)
 		return NULL;
 	hb_node_set_in(c->to, n, 0, in);
 	hb_node_set_out(n, 0, out);
-	return set_params(c, n, q) && hb_op_infer(c->to, n) == HB_OK ? n : NULL;
+	return hb_pair_set_scale(c->to, n, q) && hb_pair_set_zero(c->to, n, q) && hb_op_infer(c->to, n) == HB_OK ? n : NULL;
 }
 
 /* Whether the edge can be said by a pair. */

@@ -241,7 +241,7 @@ calibrate(hb_graph *g, bool samples)
 	};
 	hb_place_options p = { .no_samples = !samples };
 	absorb(g);
-	assert_int_equal(hb_pass_fuse(g, m), HB_OK);
+	assert_int_equal(hb_pass_fuse(g), HB_OK);
 	assert_int_equal(hb_pass_place(g, m, &p), HB_OK);
 	return hb_pass_calibrate(g, &o);
 }

@@ -204,7 +204,7 @@ one_network(const char *march, uint32_t sram)
 	m.fig.sram_bytes = sram;
 	hb_graph *g = network(cx), *fixed, *qdq;
 	assert_int_equal(hb_pass_simplify(g), HB_OK);
-	assert_int_equal(hb_pass_fuse(g, &m), HB_OK);
+	assert_int_equal(hb_pass_fuse(g), HB_OK);
 	hb_place_options po = { 0 };
 	assert_int_equal(hb_pass_place(g, &m, &po), HB_OK);
 	hb_calib_options co = { .march = &m, .activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MSE } } };

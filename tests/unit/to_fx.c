@@ -410,7 +410,7 @@ compare(const op_case *c, hb_dtype dt)
 	int64_t same = 0, n;
 
 	test_output(g, c->build(g));
-	if (hb_pass_shapes(g, false) != HB_OK || hb_pass_fuse(g, NULL) != HB_OK)
+	if (hb_pass_shapes(g, false) != HB_OK || hb_pass_fuse(g) != HB_OK)
 		fail_msg("%s: %s", c->name, log.text);
 	for (hb_node *k = g->first; k; k = k->next)
 		k->on = HB_ON_BPU;
