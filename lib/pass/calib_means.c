@@ -1,0 +1,117 @@
+/* calib_means.c: means of layers' inputs over the channels, float and quantized, for bias correction. */
+#include "lib/pass/calib.h"
+
+#include <math.h>
+
+/* The channels of a layer's input whose means its bias correction reads: dim 1 of a map, the last of a matrix. */
+hb_status
+hb_calib_want_means(hb_calib *c, hb_node *n)
+{
+	static const struct {
+		const char *op;
+		bool last;
+	} ops[] = { { "Conv", false }, { "ConvTranspose", false }, { "Gemm", true }, { "MatMul", true } };
+	hb_tensor *x = n->in[0];
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (strcmp(n->op_type, ops[i].op) || !n->in[1]->is_const || n->in[1]->q.from != HB_Q_OPEN || x->is_const || x->shape.rank < 2)
+			continue;
+		if (!strcmp(n->op_type, "Gemm") && hb_attr_i(n, "transA", 0))
+			return HB_OK;
+		hb_edge *e = hb_calib_edge(c, n, x);
+		int dim = ops[i].last ? x->shape.rank - 1 : 1;
+		if (!e)
+			return hb_nomem(c->g->cx, n->name);
+		if (e->sums && e->channel_dim != dim)
+			return HB_OK;	/* a map that is read as a matrix too: the first reader has it */
+		e->channel_dim = dim;
+		e->sums = e->sums ? e->sums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
+		e->qsums = e->qsums ? e->qsums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
+		c->means_bytes = HB_MAX(c->means_bytes, hb_tensor_bytes(x));
+		return e->sums && e->qsums ? HB_OK : hb_nomem(c->g->cx, n->name);
+	}
+	return HB_OK;
+}
+
+typedef struct sum_job {
+	const float *x;
+	double *sums;
+	int64_t outer, channels, inner;
+} sum_job;
+
+static void
+sum_channels(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const sum_job *j = arg;
+	(void)worker;
+	for (int64_t ch = begin; ch < end; ch++) {
+		for (int64_t o = 0; o < j->outer; o++) {
+			const float *p = j->x + (o * j->channels + ch) * j->inner;
+			double s = 0;
+			for (int64_t i = 0; i < j->inner; i++)
+				s += p[i];
+			j->sums[ch] += s;
+		}
+	}
+}
+
+static void
+add_sums(hb_calib *c, const hb_edge *e, const hb_val *v, const float *x, double *sums)
+{
+	sum_job j = {
+		.x = x, .sums = sums, .outer = hb_shape_span(&v->shape, 0, e->channel_dim),
+		.channels = v->shape.dim[e->channel_dim], .inner = hb_shape_span(&v->shape, e->channel_dim + 1, v->shape.rank),
+	};
+	hb_parallel(c->g->cx, j.channels, HB_MAX(1, 65536 / HB_MAX(j.outer * j.inner, 1)), sum_channels, &j);
+}
+
+static void
+tap_means(void *arg, hb_tensor *t, const hb_val *v)
+{
+	hb_calib *c = arg;
+	hb_edge *e = t->user;
+	int64_t n = hb_shape_elems(&v->shape);
+	if (!e || !e->sums || v->dtype != HB_F32 || t->q.nscales != 1 || !n)
+		return;
+	hb_fake_quant_n(c->g->cx, v->data, t->q.scale, t->q.dtype, c->o->round, c->quantized, n);
+	add_sums(c, e, v, v->data, e->sums);
+	add_sums(c, e, v, c->quantized, e->qsums);
+	e->count += n / v->shape.dim[e->channel_dim];
+}
+
+static hb_status
+set_means(hb_calib *c)
+{
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		const hb_edge *e = t->user;
+		if (!e || !e->sums || !e->count)
+			continue;
+		int64_t n = t->shape.dim[e->channel_dim];
+		double *m = HB_NEW_N(c->g->arena, double, 2 * n);
+		if (!m)
+			return hb_nomem(c->g->cx, t->name);
+		for (int64_t i = 0; i < n; i++) {
+			bool finite = isfinite(e->sums[i]) && isfinite(e->qsums[i]);
+			m[i] = finite ? e->sums[i] / (double)e->count : 0;
+			m[n + i] = finite ? e->qsums[i] / (double)e->count : 0;
+		}
+		t->means = m;
+		t->means_dim = e->channel_dim;
+	}
+	return HB_OK;
+}
+
+enum { MEANS_SAMPLES = 8 };	/* enough for means; more would make calibration longer for nothing */
+
+/* Means of layers' inputs, float and quantized: a second pass, since it takes the scales. */
+hb_status
+hb_calib_find_means(hb_calib *c)
+{
+	if (!c->means_bytes)
+		return HB_OK;
+	c->quantized = hb_big_alloc(c->g->cx, (size_t)c->means_bytes);
+	if (!c->quantized)
+		return hb_nomem(c->g->cx, "calibrate");
+	hb_status st = hb_calib_run(c, MEANS_SAMPLES, tap_means);
+	hb_big_free(c->g->cx, c->quantized, (size_t)c->means_bytes);
+	return st == HB_OK ? set_means(c) : st;
+}
