@@ -32,12 +32,19 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 TESTS := $(TEST_SRC:%.c=$(BUILD)/%) $(FUZZ_SRC:%.c=$(BUILD)/%) $(TOOLS)
-MAN := $(wildcard man/*.1 man/*.5)
+# Each march's page is its own tables, as the program prints them.
+MARCHES := $(subst _,-,$(shell sed -n 's/^HB_MARCH(\(.*\))$$/\1/p' march/march.def))
+MARCH_MAN := $(MARCHES:%=$(BUILD)/man/hbcc-march-%.5)
+MAN := $(wildcard man/*.1 man/*.5) $(MARCH_MAN)
 
-all: $(BUILD)/hbcc
+all: $(BUILD)/hbcc $(MARCH_MAN)
 
 $(BUILD)/hbcc: $(CLI_OBJ) $(BUILD)/libhbcc.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(MARCH_MAN): $(BUILD)/man/hbcc-march-%.5: $(BUILD)/hbcc
+	@mkdir -p $(@D)
+	$(BUILD)/hbcc march $* --ops --format man > $@
 
 $(BUILD)/libhbcc.a: $(LIB_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^

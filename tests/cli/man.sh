@@ -11,6 +11,6 @@ for c in $("$HBCC" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
 	diff help man > d || { echo "$c: --help (<) and manual (>) differ"; cat d; }
 done
 command -v mandoc > /dev/null || exit 0
-for p in "$TOP"/man/*.[15]; do
+for p in "$TOP"/man/*.[15] "$(dirname "$HBCC")"/man/*.5; do
 	mandoc -Tlint -W warning "$p" | sed 's/.*man\///'
 done
