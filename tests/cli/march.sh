@@ -7,7 +7,7 @@ for m in bernoulli2 bayes bayes-e meta; do
 done | sed 'n;s/[0-9][0-9]*/some/'
 "$HBCC" march bayes | head -n 4
 echo "--- every operator and rule is in every format"
-for m in bernoulli2 bayes bayes-e meta; do
+for m in bernoulli2 bayes bayes-e; do
 	"$HBCC" march $m --ops --format json > json
 	for f in text markdown man; do
 		{ "$HBCC" march $m; "$HBCC" march $m --ops --format $f; } | sed 's/\\\([]|*_<>`[]\)/\1/g; s/\\e/\\/g' > $f
