@@ -18,7 +18,7 @@
  *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value to qmin qmax     numpy broadcasting
  *   Lut            X, table                           kind to qmin qmax
  *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
- *   Rows           X                                  fn axis m e m2 e2 value to qmin qmax
+ *   Rows           X [, gain i32 [n], offset i32 [n]] fn axis m e m2 e2 value to qmin qmax       (softmax; norm and rms have the tables)
  *   Concat         X...                               axis                                        equal scales
  *   Pad            X                                  pads value mode                             value is an integer of X's scale
  *   Slice          X                                  starts steps extents (each dim; steps >= 1)

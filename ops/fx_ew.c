@@ -154,10 +154,31 @@ const hb_op hb_op_fx_lut = {
 
 /* ---- Rows ---- */
 
+/* A norm's gain and offset. */
+static hb_status
+row_tables(hb_graph *g, hb_node *n, int32_t fn, int64_t len, int32_t bits)
+{
+	bool norm = fn != HB_FN_softmax;
+
+	if (n->nin != (norm ? 3 : 1))
+		return HB_FX_BAD(g, n, "has %d operands; %s takes %d", n->nin, hb_fn_name((hb_fn)fn), norm ? 3 : 1);
+	if (norm && (len > 65536 || bits < 0 || bits > 30))
+		return HB_FX_BAD(g, n, "its rows have %lld elements, its tables %d fraction bits; at most 65536, 0..30", (long long)len, bits);
+	for (int i = 1; i < n->nin; i++) {
+		hb_tensor *t = n->in[i];
+
+		if (!t || t->dtype != HB_I32 || t->shape.rank != 1 || t->shape.dim[0] != len)
+			return HB_FX_BAD(g, n, "table %d is not %lld int32, one an element of a row", i - 1, (long long)len);
+		if (!t->is_const)
+			return hb_need_const(g, n, i);
+	}
+	return HB_OK;
+}
+
 static hb_status
 shape_rows(hb_graph *g, hb_node *n)
 {
-	static const hb_fn fns[] = { HB_FN_softmax };
+	static const hb_fn fns[] = { HB_FN_softmax, HB_FN_norm, HB_FN_rms };
 	imms *a = HB_AUX(g, n, imms);
 	hb_shape out = n->in[0]->shape;
 	hb_dtype dt;
@@ -169,6 +190,7 @@ shape_rows(hb_graph *g, hb_node *n)
 	HB_TRY(hb_fx_mult(g, n, "m", "e", &a->v[HB_IMM_rows_m], &a->v[HB_IMM_rows_e]));
 	HB_TRY(hb_fx_mult(g, n, "m2", "e2", &a->v[HB_IMM_rows_m2], &a->v[HB_IMM_rows_e2]));
 	HB_TRY(hb_fx_int(g, n, "value", 0, INT32_MIN, INT32_MAX, &a->v[HB_IMM_rows_value]));
+	HB_TRY(row_tables(g, n, a->v[HB_IMM_rows_fn], out.dim[a->axis], a->v[HB_IMM_rows_value]));
 	HB_TRY(hb_fx_to(g, n, HB_BIT(HB_I8) | HB_BIT(HB_I16), &dt));
 	HB_TRY(hb_fx_clamp(g, n, dt, &a->v[HB_IMM_rows_qmin], &a->v[HB_IMM_rows_qmax]));
 	return hb_fx_out(g, n, dt, &out);
@@ -208,7 +230,13 @@ static void
 run_rows(const hb_call *c)
 {
 	hb_insn i = rows_insn(c->n);
-	uint8_t *at[2] = { c->out[0]->data, c->in[0]->data };
+	uint8_t *at[4] = { c->out[0]->data, c->in[0]->data };
+
+	for (int k = 1; k < c->n->nin; k++) {
+		i.v[1 + k] = hb_fx_view(HB_I32, 1, c->in[k]->shape.dim);
+		at[1 + k] = c->in[k]->data;
+		i.nv++;
+	}
 
 	hb_kernel(c->cx, &i, at, c->scratch);
 }
@@ -219,8 +247,8 @@ static const hb_attr_row rows_rows[] = {
 };
 
 const hb_op hb_op_fx_rows = {
-	.name = "Rows", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,
-	.attrs = rows_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16),
+	.name = "Rows", .domain = "hbcc", .since = 1, .min_in = 1, .max_in = 3, .min_out = 1, .max_out = 1,
+	.attrs = rows_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32), HB_BIT(HB_I32) },
 	.shape = shape_rows, .scratch = scratch_rows, .run = run_rows,
 	.sched = &hb_sched_rows,
 };

@@ -626,13 +626,13 @@ static const hb_attr_row layer_rows[] = {
 const hb_op hb_op_layer_norm = {
 	.name = "LayerNormalization", .since = 17, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 3,
 	.attrs = layer_rows, .types = FLOATS, .shape = shape_layer_norm, .scratch = scratch_layer_norm,
-	.run = run_layer_norm, .role = HB_ROLE_OWN,
+	.run = run_layer_norm, .role = HB_ROLE_OWN, .convert = hb_to_fx_layer_norm, .floats = hb_floats_layer_norm,
 };
 
 const hb_op hb_op_rms_norm = {
 	.name = "RMSNormalization", .since = 23, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = layer_rows, .types = FLOATS, .shape = shape_layer_norm, .scratch = scratch_layer_norm,
-	.run = run_rms_norm, .role = HB_ROLE_OWN,
+	.run = run_rms_norm, .role = HB_ROLE_OWN, .convert = hb_to_fx_rms_norm, .floats = hb_floats_layer_norm,
 };
 
 /* ---- LRN: y = x / (bias + alpha / size * sum of x^2 over neighbouring channels)^beta ---- */

@@ -15,6 +15,7 @@ const char *hb_floats_global_pool(const hb_node *n);
 const char *hb_floats_arg(const hb_node *n);
 const char *hb_floats_resize(const hb_node *n);
 const char *hb_floats_gather(const hb_node *n);
+const char *hb_floats_layer_norm(const hb_node *n);
 hb_status hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_gemm(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_matmul(hb_convert *cv, hb_node *n);
@@ -40,7 +41,10 @@ hb_status hb_to_fx_not(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_clip(hb_convert *cv, hb_node *n);		/* Relu too: clamps at the input's scale */
 hb_status hb_to_fx_abs(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_prelu(hb_convert *cv, hb_node *n);
+/* ops/to_fx_norm.c */
 hb_status hb_to_fx_softmax(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_layer_norm(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_rms_norm(hb_convert *cv, hb_node *n);
 /* ops/to_fx_pool.c */
 hb_status hb_to_fx_max_pool(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_average_pool(hb_convert *cv, hb_node *n);

@@ -1,4 +1,4 @@
-/* to_fx_ew.c: element-wise operators, PRelu and Softmax into Ew, Lut and Rows. */
+/* to_fx_ew.c: element-wise operators and PRelu into Ew and Lut. */
 #include "ops/to_fx.h"
 
 #include <math.h>
@@ -400,47 +400,4 @@ hb_to_fx_prelu(hb_convert *cv, hb_node *n)
 	three[2] = pos;
 	k = ew_node(cv, n, "select", out, 3, three);
 	return k ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
-}
-
-/* ---- Softmax ---- */
-
-static hb_tensor *
-reshaped(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
-{
-	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
-
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank) || hb_fx_done(cv, k) != HB_OK)
-		return NULL;
-	return to;
-}
-
-/* Before operator set 13 the dimensions from `axis` on are one. */
-hb_status
-hb_to_fx_softmax(hb_convert *cv, hb_node *n)
-{
-	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, n->out[0]) : NULL, *y = out;
-	bool flat = n->version < 13;
-	int64_t axis = hb_attr_i(n, "axis", flat ? 1 : -1);
-	hb_node *k;
-
-	if (!out)
-		return HB_ERR_NOMEM;
-	axis += axis < 0 ? x->shape.rank : 0;
-	flat = flat && hb_shape_span(&x->shape, (int)axis + 1, x->shape.rank) != 1;
-	if (flat) {
-		hb_shape s = { .rank = 2, .dim = { hb_shape_span(&x->shape, 0, (int)axis), hb_shape_span(&x->shape, (int)axis, x->shape.rank) } };
-		hb_tensor *in = hb_fx_temp(cv, n, "flat", x->dtype, x->q.scale, &s);
-
-		y = hb_fx_temp(cv, n, "rows", out->dtype, out->q.scale, &s);
-		if (!in || !y || !(x = reshaped(cv, n, x, in)))
-			return HB_ERR_NOMEM;
-		axis = 1;
-	}
-	k = hb_fx_node(cv, n, "Rows", y, 1, &x);
-	if (!k || !hb_attr_set_s(cv->to, k, "fn", "softmax") || !hb_attr_set_i(cv->to, k, "axis", axis))
-		return HB_ERR_NOMEM;
-	HB_TRY(hb_fx_set_ratio(cv, n, k, "m", "e", x->q.scale * 1.4426950408889634 * 65536));
-	HB_TRY(hb_fx_set_ratio(cv, n, k, "m2", "e2", 1 / (double)out->q.scale));
-	HB_TRY(hb_fx_done(cv, k));
-	return !flat || reshaped(cv, n, y, out) ? HB_OK : HB_ERR_NOMEM;
 }

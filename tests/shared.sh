@@ -82,11 +82,12 @@ bits() {
 }
 
 # The outputs of the .hbm beside float, over all samples.
-cosines() {
+cosines() {	# MODEL MARCH MIN ARGS...
 	local model=$1 march=$2 min=$3 s n d=$WORK/cos
+	shift 3
 	rm -rf "$d"
 	mkdir "$d"
-	check "$model $march compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" -o "$d/m.hbm"
+	check "$model $march compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" "$@" -o "$d/m.hbm"
 	for s in "$SHARED/models/$model"/sample_*; do
 		[ -d "$s" ] || continue
 		check "$model $march $(basename "$s")" "$HBCC" run "$d/m.hbm" --input "$s/in_0.npy" --output "$d/o"
@@ -94,6 +95,14 @@ cosines() {
 			check "$model $march $(basename "$s") cosine $(basename "$n") >= $min" "$NPY" cosine "$d/o/$(basename "$n")" "$n" "$min"
 		done
 	done
+}
+
+# on_bpu MODEL MARCH ARGS...: no node of the model is on the CPU.
+on_bpu() {
+	local model=$1 march=$2
+	shift 2
+	check "$model $march is wholly on the BPU" bash -c '"$0" check "$@" --format json | grep -q "\"cpu\": *0[,}]"' \
+		"$HBCC" "$SHARED/models/$model/model.onnx" --march "$march" "$@"
 }
 
 # names_loss MODEL MARCH: verify says which layer loses most.
@@ -194,6 +203,8 @@ short)
 	cosines superres-espcn bayes 0.999
 	cosines audio-yamnet bernoulli2 0.99
 	cosines face-rfb320 bayes 0.99
+	on_bpu transformer-cct bayes --run-on-bpu Softmax
+	cosines transformer-cct bayes 0.995 --run-on-bpu Softmax
 	same_bytes mnist-cnn "$SHARED/models/mnist-cnn/model.onnx" --march bayes
 	arrives_quantized audio-yamnet-qdq bernoulli2 0.999
 	arrives_quantized superres-espcn-qdq bayes 0.9999

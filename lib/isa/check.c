@@ -223,7 +223,8 @@ check_rows(const hb_insn *i)
 {
 	const hb_view *out = &i->v[0], *a = &i->v[1];
 	const int32_t *m = i->imm;
-	if (m[HB_IMM_rows_fn] != HB_FN_softmax)
+	bool norm = m[HB_IMM_rows_fn] == HB_FN_norm || m[HB_IMM_rows_fn] == HB_FN_rms;
+	if (m[HB_IMM_rows_fn] != HB_FN_softmax && !norm)
 		return "rows has a function of another instruction";
 	if (!same_extents(out, a))
 		return "rows' extents differ";
@@ -232,6 +233,12 @@ check_rows(const hb_insn *i)
 	for (int k = 2; k < i->nv; k++)
 		if (i->v[k].rank != 1 || !dense(&i->v[k]) || i->v[k].base % hb_dtype_size(i->v[k].dtype))
 			return "rows' table is no row";
+	uint32_t n = a->ext[a->rank - 1];
+	if (norm && (i->nv != 4 || n > 65536 || m[HB_IMM_rows_value] < 0 || m[HB_IMM_rows_value] > 30))
+		return "a norm takes two tables, rows of 65536 elements at most and 0 to 30 fraction bits";
+	for (int k = 2; k < i->nv && norm; k++)
+		if (i->v[k].dtype != HB_I32 || i->v[k].ext[0] != n)
+			return "a norm's table is not one int32 an element";
 	return m[HB_IMM_rows_qmin] <= m[HB_IMM_rows_qmax] ? NULL : "rows' least value is above its largest";
 }
 

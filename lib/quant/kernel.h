@@ -55,4 +55,9 @@ void hb_store64(uint8_t *p, int64_t step, hb_dtype dt, int64_t n, const int64_t 
 void hb_kernel_conv(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch);
 size_t hb_kernel_conv_scratch(const hb_ctx *cx, const hb_insn *i);
 
+/* Whole rows (kernel_rows.c); the scratch is that of both. */
+void hb_kernel_rows(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch);
+void hb_kernel_sort(const hb_insn *i, uint8_t *const *at, void *scratch);
+size_t hb_kernel_rows_scratch(const hb_ctx *cx, const hb_insn *i);
+
 #endif

@@ -161,6 +161,16 @@ elements(void **state)
 	hb_node *n;
 
 	(void)state;
+	n = node(g, "Rows", data(g, HB_I8, test_shape(1, 4)), NULL, NULL);
+	hb_attr_set_s(g, n, "fn", "norm");
+	refused(g, n, &log, "norm takes 3");
+	n = node(g, "Rows", data(g, HB_I8, test_shape(2, 2, 4)), ints_of(g, HB_I32, test_shape(1, 4), (int32_t[4]){ 1 }),
+		 ints_of(g, HB_I32, test_shape(1, 3), (int32_t[4]){ 1 }));
+	hb_attr_set_s(g, n, "fn", "rms");
+	refused(g, n, &log, "table 1 is not 4");
+	hb_node_set_in(g, n, 2, n->in[1]);
+	hb_attr_set_i(g, n, "value", 31);
+	refused(g, n, &log, "31 fraction bits");
 	n = node(g, "Ew", data(g, HB_I8, test_shape(1, 4)), NULL, NULL);
 	hb_attr_set_s(g, n, "fn", "softmax");
 	refused(g, n, &log, "'softmax'");

@@ -52,12 +52,31 @@ pool(hb_graph *g, const char *op, hb_tensor *x)
 	return y;
 }
 
+/* Over the last dimension, or the last two. */
+static hb_tensor *
+normed(hb_graph *g, hb_tensor *x)
+{
+	int from = 2 + pick(2), n = 1;
+	for (int d = from; d < 4; d++)
+		n *= (int)x->shape.dim[d];
+	hb_shape s = from == 3 ? test_shape(1, n) : test_shape(2, (int)x->shape.dim[2], (int)x->shape.dim[3]);
+	hb_tensor *scale = test_const(g, "scale", s, NULL), *bias = test_const(g, "bias", s, NULL);
+	for (int i = 0; i < n; i++) {
+		((float *)(uintptr_t)scale->data)[i] = (float)(pick(200) + 20) / 100;
+		((float *)(uintptr_t)bias->data)[i] = (float)(pick(200) - 100) / 100;
+	}
+	hb_tensor *y = test_node(g, "LayerNormalization", "norm", x, scale, bias, NULL);
+	hb_attr_set_i(g, y->producer, "axis", from);
+	y->producer->version = 17;
+	return y;
+}
+
 static hb_tensor *
 one_layer(hb_graph *g, hb_tensor *x)
 {
 	int c = (int)x->shape.dim[1];
 	hb_tensor *a, *b;
-	switch (pick(9)) {
+	switch (pick(11)) {
 	case 0:
 		return test_node(g, "Relu", "relu", conv(g, x, 4 + pick(20), 3, 1 + pick(2), false), NULL, NULL, NULL);
 	case 1:
@@ -79,6 +98,12 @@ one_layer(hb_graph *g, hb_tensor *x)
 		b = conv(g, x, 3 + pick(8), 3, 1, false);
 		a = test_node(g, "Concat", "concat", a, b, NULL, NULL);
 		hb_attr_set_i(g, a->producer, "axis", 1);
+		return a;
+	case 8:
+		return normed(g, x);
+	case 9:
+		a = test_node(g, "Softmax", "softmax", x, NULL, NULL, NULL);
+		hb_attr_set_i(g, a->producer, "axis", 1 + pick(3));
 		return a;
 	default:
 		return test_node(g, "Tanh", "tanh", x, NULL, NULL, NULL);
@@ -205,7 +230,8 @@ one_network(const char *march, uint32_t sram)
 	hb_graph *g = network(cx), *fixed, *qdq;
 	assert_int_equal(hb_pass_simplify(g), HB_OK);
 	assert_int_equal(hb_pass_fuse(g), HB_OK);
-	hb_place_options po = { 0 };
+	const char *const asked[] = { "Softmax" };
+	hb_place_options po = { .run_on_bpu = asked, .nbpu = HB_LEN(asked) };
 	assert_int_equal(hb_pass_place(g, &m, &po), HB_OK);
 	hb_calib_options co = { .march = &m, .activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MSE } } };
 	assert_int_equal(hb_pass_calibrate(g, &co), HB_OK);

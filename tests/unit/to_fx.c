@@ -214,6 +214,31 @@ softmax(hb_graph *g)
 }
 
 static hb_tensor *
+opset(hb_tensor *y, int version)
+{
+	y->producer->version = version;
+	return y;
+}
+
+static hb_tensor *
+layer_norm(hb_graph *g)
+{
+	return opset(test_node(g, "LayerNormalization", "y", image(g), konst(g, "scale", test_shape(1, 11), 1), konst(g, "bias", test_shape(1, 11), 0.3f), NULL), 17);
+}
+
+static hb_tensor *
+layer_norm_of_two_dimensions(hb_graph *g)
+{
+	return num(g, opset(test_node(g, "LayerNormalization", "y", image(g), konst(g, "scale", test_shape(2, 9, 1), 1), NULL, NULL), 17), "axis", -2);
+}
+
+static hb_tensor *
+rms_norm(hb_graph *g)
+{
+	return num(g, opset(test_node(g, "RMSNormalization", "y", image(g), konst(g, "scale", test_shape(1, 11), 2), NULL, NULL), 23), "axis", 3);
+}
+
+static hb_tensor *
 pool(hb_graph *g, const char *op)
 {
 	hb_tensor *y = test_node(g, op, "y", image(g), NULL, NULL, NULL);
@@ -450,6 +475,7 @@ static const op_case table_cases[] = {
 	{ "sigmoid", sigmoid, true, 3, 0 }, { "tanh", tanh_, true, 4, 0 }, { "exp", exp_, true, 3, 0 },
 	{ "hard_sigmoid", hard_sigmoid, true, 3, 0 }, { "leaky_relu", leaky_relu, true, 3, 0 }, { "neg", neg, true, 2, 0 },
 	{ "softmax", softmax, true, 8, 0.9 },
+	WIDE(layer_norm), WIDE(layer_norm_of_two_dimensions), WIDE(rms_norm),
 };
 
 static const op_case window_cases[] = {
