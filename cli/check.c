@@ -23,6 +23,7 @@ typedef struct report {
 	size_t nwhy, cap_why;
 	slow *slow; /* --advice */
 	size_t nslow;
+	bool scaled; /* the model says scales of its own */
 	bool ok;
 } report;
 
@@ -53,7 +54,7 @@ type_of(const report *r, const hb_node *n, const hb_tensor *t, bool output)
 	if (n->on != HB_ON_BPU || t->dtype != HB_F32)
 		return t->dtype == HB_F32 ? "float" : hb_dtype_name(t->dtype);
 	types = hb_march_types(r->m, n, output);
-	bool wide = hb_has_scales(r->g) ? t->q.from == HB_Q_OPEN : t->is_output && !t->nuses;
+	bool wide = r->scaled ? t->q.from == HB_Q_OPEN : t->is_output && !t->nuses;
 	if (t->q.from != HB_Q_OPEN)
 		want = t->q.dtype;
 	else if (output && wide && (types & HB_BIT(HB_I32)) && !r->c->a.int8_outputs)
@@ -453,6 +454,7 @@ run(cli *c)
 	HB_TRY(options_check(c, r.m));
 	HB_TRY(model_read(c, c->files[0], &r.g));
 	HB_TRY(model_place(c, r.g, r.m));
+	r.scaled = hb_has_scales(r.g);
 	HB_TRY(judge(&r));
 	if (c->set[O_advice] && r.count[ON_BPU] && !r.count[ON_NONE])
 		HB_TRY(advise(&r));
