@@ -224,6 +224,46 @@ op_table(cli *c, const hb_march *m, bool limits)
 	return t;
 }
 
+/* Where a model of each operator of the plugin's list is placed; NULL for a march of the user's. */
+static table *
+covered_table(cli *c, const hb_march *m)
+{
+	table *t = NULL;
+
+	for (size_t i = 0; hb_march_covered(i); i++) {
+		const hb_covered *row = hb_march_covered(i);
+		const char *on = hb_march_covered_on(m, row);
+
+		if (!on)
+			return NULL;
+		t = t ? t : table_new(c, "Plugin's operator", "ONNX", "Placed", NULL);
+		table_cell(t, row->row);
+		table_cell(t, row->onnx);
+		table_cell(t, on);
+	}
+	return t;
+}
+
+static json_t *
+json_covered(cli *c, const hb_march *m)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; hb_march_covered(i); i++) {
+		const hb_covered *row = hb_march_covered(i);
+		const char *on = hb_march_covered_on(m, row);
+		json_t *o = json_object();
+
+		json_object_set_new(o, "operator", js(c, row->row));
+		json_object_set_new(o, "onnx", js(c, row->onnx));
+		json_object_set_new(o, "placed", js(c, on));
+		if (on)
+			json_array_append(a, o);
+		json_decref(o);
+	}
+	return a;
+}
+
 static hb_status
 march_json(cli *c, const hb_march *m)
 {
@@ -264,6 +304,7 @@ march_json(cli *c, const hb_march *m)
 		json_object_set_new(j, "general_rules", json_rules(c, m->rules, "*"));
 		json_object_set_new(j, "model_rules", json_rules(c, m->rules, "model"));
 		json_object_set_new(j, "operators", ops);
+		json_object_set_new(j, "covered", json_covered(c, m));
 	} else {
 		json_decref(ops);
 	}
@@ -292,6 +333,10 @@ march_markdown(cli *c, const hb_march *m)
 	table_markdown(t, stdout);
 	puts("\n## Operators\n");
 	table_markdown(op_table(c, m, true), stdout);
+	if (covered_table(c, m)) {
+		puts("\n## The plugin's operators, each as a model of its own\n");
+		table_markdown(covered_table(c, m), stdout);
+	}
 	return HB_OK;
 }
 
@@ -321,6 +366,10 @@ march_text(cli *c, const hb_march *m)
 		printf("  %s\n", rows[i].op);
 		text_rules(c, "BPU", m->rules, rows[i].op);
 		text_rules(c, "CPU", m->cpu_rules, rows[i].op);
+	}
+	if (covered_table(c, m)) {
+		puts("\nThe plugin's operators, each as a model of its own");
+		table_text(covered_table(c, m), stdout);
 	}
 	return HB_OK;
 }
@@ -411,6 +460,17 @@ march_man(cli *c, const hb_march *m)
 		man_rules(c, "The vendor's CPU kernel:", m->cpu_rules, r->op);
 	}
 	puts(".El\n.Pp\nAnother operator is expanded to its parts, or runs in a CPU segment of hbcc's own;\n.Nm hbcc Cm check\nsays where.");
+	if (covered_table(c, m)) {
+		puts(".Sh COVERAGE\nEach row of the quantization plugin's operator list as an ONNX model of its own, and where it is placed.\n"
+		     "What has a part on the BPU compiles, and the simulator gives the integers of the fixed-point graph.\n"
+		     ".Bl -tag -width Ds -compact");
+		for (size_t i = 0; hb_march_covered(i); i++) {
+			const hb_covered *row = hb_march_covered(i);
+
+			printf(".It %s\n%s%s%s\n", row->row, row->onnx, *row->onnx ? ": " : "", hb_march_covered_on(m, row));
+		}
+		puts(".El");
+	}
 	puts(".Sh SEE ALSO\n.Xr hbcc 1 ,\n.Xr hbcc-check 1 ,\n.Xr hbcc-march 1 ,\n.Xr hbcc-march 5");
 	return HB_OK;
 }

@@ -92,6 +92,13 @@ bool hb_march_has_cpu(const hb_march *m, const char *op);	/* the vendor has a CP
 const hb_rule *hb_march_rule_next(const hb_rule *rules, const hb_rule *r, const char *op);
 const char *hb_march_figure_source(const hb_march *m, const char *field);	/* "assumed" where none is given */
 
+/* A row of the plugin's operator list, the ONNX operators that stand for it, and where a built-in march places them. */
+typedef struct hb_covered {
+	const char *row, *onnx, *on[3];
+} hb_covered;
+const hb_covered *hb_march_covered(size_t i);			/* NULL past the last */
+const char *hb_march_covered_on(const hb_march *m, const hb_covered *c);	/* NULL: not known of this march */
+
 /* Every rule of m parses and every operator that rules speak of has a row; else HB_ERR_INPUT, reported. */
 hb_status hb_march_validate(hb_ctx *cx, const hb_march *m);
 

@@ -43,6 +43,9 @@ if [ -z "$ACCEPT" ]; then
 	done
 fi
 
+# What the marches do with the plugin's operators stands in a table of the sources.
+[ -z "$ACCEPT" ] || (cd "$TOP" && HBCC_ACCEPT=1 "$BUILD/tests/unit/march_operators" > "$WORK/log" 2>&1) || cat "$WORK/log"
+
 for t in "$TOP"/tests/cli/*.sh; do
 	[ -f "$t" ] || continue
 	base=${t%.sh}

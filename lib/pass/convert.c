@@ -25,7 +25,7 @@ border_node(hb_convert *cv, const char *op, hb_tensor *from, const char *suffix,
 static hb_status
 need_integers(hb_convert *cv, hb_tensor *t)
 {
-	if (t->is_const || t->q.dtype == HB_NONE || hb_map_get(cv->tensors, t->name))
+	if (t->is_const || (t->q.dtype == HB_NONE && t->dtype == HB_F32) || hb_map_get(cv->tensors, t->name))
 		return HB_OK;
 	hb_tensor *f = hb_map_get(cv->floats, t->name);
 	if (!f)

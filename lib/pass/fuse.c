@@ -483,7 +483,8 @@ group_chain(hb_graph *g, hb_node *last)
 		}
 	}
 	bool lone_binary = nbest == 1 && !last->op->lut && last->in[0] != last->in[1];
-	if (nbest < 2 || lone_binary)
+	bool lone_power = nbest == 1 && is_op(last, "Pow") && !last->in[0]->is_const;
+	if ((nbest < 2 && !lone_power) || (lone_binary && !lone_power))
 		return HB_OK;
 	hb_group *k = HB_NEW(g->arena, hb_group);
 	if (!k)

@@ -11,7 +11,7 @@ for m in bernoulli2 bayes bayes-e; do
 	"$HBCC" march $m --ops --format json > json
 	for f in text markdown man; do
 		{ "$HBCC" march $m; "$HBCC" march $m --ops --format $f; } | sed 's/\\\([]|*_<>`[]\)/\1/g; s/\\e/\\/g' > $f
-		sed -n 's/.*"\(op\|rule\|note\|source\)": "\(.*\)",*$/\2/p' json | sort -u | while read -r s; do
+		sed -n 's/.*"\(op\|rule\|note\|source\|operator\|placed\)": "\(.*\)",*$/\2/p' json | sort -u | while read -r s; do
 			grep -qF -- "$s" $f || echo "$m $f: no $s"
 		done
 	done
