@@ -78,20 +78,19 @@ shape_conv(hb_graph *g, hb_node *n)
 	return conv_shape_of(g, n, false);
 }
 
-/* Input as rows, columns, channels with channels innermost, weights likewise. */
+/* Every tensor as rows, columns, channels with channels innermost. */
 static hb_insn
 conv_insn(const hb_node *n)
 {
 	const geometry *a = n->aux;
-	hb_dtype x = n->in[0]->dtype;
 	hb_insn i = { .op = HB_I_conv, .engine = HB_M0, .nv = hb_in(n, 3) ? 5 : 4 };
 
-	i.v[0] = hb_fx_image(n->out[0]->dtype, a->o, a->oh, a->ow);
-	i.v[1] = hb_fx_view(x, 3, (int64_t[]){ a->h, a->w, a->c });
+	i.v[0] = hb_fx_view(n->out[0]->dtype, 3, (int64_t[]){ a->oh, a->ow, a->o });
+	i.v[1] = hb_fx_view(n->in[0]->dtype, 3, (int64_t[]){ a->h, a->w, a->c });
 	i.v[2] = hb_fx_view(n->in[1]->dtype, 4, (int64_t[]){ a->o, a->kh, a->kw, a->c / a->groups });
 	i.v[3] = hb_fx_view(HB_I32, 2, (int64_t[]){ a->o, 4 });
 	if (i.nv == 5)
-		i.v[4] = hb_fx_image(n->in[3]->dtype, a->o, a->oh, a->ow);
+		i.v[4] = hb_fx_view(n->in[3]->dtype, 3, (int64_t[]){ a->oh, a->ow, a->o });
 	i.imm[HB_IMM_conv_sh] = (int32_t)a->sh;
 	i.imm[HB_IMM_conv_sw] = (int32_t)a->sw;
 	i.imm[HB_IMM_conv_dh] = (int32_t)a->dh;
@@ -104,12 +103,21 @@ conv_insn(const hb_node *n)
 	return i;
 }
 
+/* Bytes of input k (-1: the output) for one image. */
 static size_t
-image_bytes(const hb_node *n)
+image_bytes(const hb_node *n, int k)
 {
 	const geometry *a = n->aux;
+	const hb_tensor *t = k < 0 ? n->out[0] : hb_in(n, k);
+	int64_t elems = k == 0 ? a->c * a->h * a->w : a->o * a->oh * a->ow;
 
-	return (size_t)hb_round_up(a->c * a->h * a->w * (int64_t)hb_dtype_size(n->in[0]->dtype), 64);
+	return t ? (size_t)(elems * (int64_t)hb_dtype_size(t->dtype)) : 0;
+}
+
+static size_t
+held_bytes(const hb_node *n, int k)
+{
+	return (size_t)hb_round_up((int64_t)image_bytes(n, k), 64);
 }
 
 static size_t
@@ -123,7 +131,7 @@ scratch_conv(const hb_node *n, int jobs)
 {
 	hb_insn i = conv_insn(n);
 
-	return image_bytes(n) + weight_bytes(n) + hb_fx_scratch(&i, jobs);
+	return held_bytes(n, -1) + held_bytes(n, 0) + held_bytes(n, 3) + weight_bytes(n) + hb_fx_scratch(&i, jobs);
 }
 
 /* [outer, channels, pixels] to [outer, pixels, channels]. */
@@ -140,25 +148,59 @@ channels_last(hb_ctx *cx, hb_dtype dt, int64_t outer, int64_t channels, int64_t 
 }
 
 static void
+weights_last(hb_ctx *cx, const hb_node *n, void *to, const void *from)
+{
+	const geometry *a = n->aux;
+
+	channels_last(cx, n->in[1]->dtype, a->o, a->c / a->groups, a->kh * a->kw, to, from);
+}
+
+/* Packed: the weights with channels innermost, then what the kernel makes of them. */
+static size_t
+pack_bytes_conv(hb_graph *g, hb_node *n)
+{
+	hb_insn i = conv_insn(n);
+
+	/* contents are read here, where that may fail */
+	bool there = n->in[1]->is_const && n->in[2]->is_const && hb_tensor_data(g, n->in[1]) && hb_tensor_data(g, n->in[2]);
+
+	return there ? weight_bytes(n) + hb_kernel_conv_pack_bytes(g->cx, &i) : 0;
+}
+
+static void
+pack_conv(hb_graph *g, hb_node *n, void *to)
+{
+	hb_insn i = conv_insn(n);
+	const void *w = hb_tensor_data(g, n->in[1]), *rec = hb_tensor_data(g, n->in[2]);
+
+	if (!w || !rec)
+		return;
+	weights_last(g->cx, n, to, w);
+	if (hb_kernel_conv_pack_bytes(g->cx, &i))
+		hb_kernel_conv_pack(g->cx, &i, (uint8_t *[]){ NULL, NULL, to, (uint8_t *)(uintptr_t)rec }, (uint8_t *)to + weight_bytes(n));
+}
+
+static void
 run_conv(const hb_call *c)
 {
 	const geometry *a = c->n->aux;
 	hb_insn i = conv_insn(c->n);
-	uint8_t *image = c->scratch, *weights = image + image_bytes(c->n), *rest = weights + weight_bytes(c->n);
-	const hb_val *x = c->in[0], *add = hb_call_in(c, 3);
-	size_t in_size = (size_t)(a->c * a->h * a->w) * hb_dtype_size(x->dtype);
-	size_t out_size = (size_t)(a->o * a->oh * a->ow) * hb_dtype_size(c->out[0]->dtype);
-	size_t add_size = add ? (size_t)(a->o * a->oh * a->ow) * hb_dtype_size(add->dtype) : 0;
+	uint8_t *out = c->scratch, *image = out + held_bytes(c->n, -1), *more = image + held_bytes(c->n, 0);
+	uint8_t *weights = more + held_bytes(c->n, 3), *rest = weights + weight_bytes(c->n);
+	const hb_val *x = c->in[0], *add = hb_call_in(c, 3), *y = c->out[0];
+	const uint8_t *packed = c->packed;
+	bool panels = packed && hb_kernel_conv_pack_bytes(c->cx, &i);
 
-	channels_last(c->cx, c->in[1]->dtype, a->o, a->c / a->groups, a->kh * a->kw, weights, c->in[1]->data);
+	if (!packed)
+		weights_last(c->cx, c->n, weights, c->in[1]->data);
 	for (int64_t b = 0; b < a->n; b++) {
-		uint8_t *at[5] = {
-			(uint8_t *)c->out[0]->data + (size_t)b * out_size, image, weights, c->in[2]->data,
-			add ? (uint8_t *)add->data + (size_t)b * add_size : NULL,
-		};
+		uint8_t *at[5] = { out, image, packed ? (uint8_t *)(uintptr_t)packed : weights, c->in[2]->data, more };
 
-		channels_last(c->cx, x->dtype, 1, a->c, a->h * a->w, image, (const uint8_t *)x->data + (size_t)b * in_size);
-		hb_kernel(c->cx, &i, at, rest);
+		channels_last(c->cx, x->dtype, 1, a->c, a->h * a->w, image, (const uint8_t *)x->data + (size_t)b * image_bytes(c->n, 0));
+		if (add)
+			channels_last(c->cx, add->dtype, 1, a->o, a->oh * a->ow, more, (const uint8_t *)add->data + (size_t)b * image_bytes(c->n, 3));
+		hb_kernel_conv_run(c->cx, &i, at, panels ? packed + weight_bytes(c->n) : NULL, rest);
+		channels_last(c->cx, y->dtype, 1, a->oh * a->ow, a->o, (uint8_t *)y->data + (size_t)b * image_bytes(c->n, -1), out);
 	}
 }
 
@@ -176,7 +218,7 @@ const hb_op hb_op_fx_conv = {
 	.name = "Conv", .domain = "hbcc", .since = 1, .min_in = 3, .max_in = 4, .min_out = 1, .max_out = 1,
 	.attrs = conv_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16),
 	.in_types = { 0, HB_BIT(HB_I8), HB_BIT(HB_I32), HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32) },
-	.shape = shape_conv, .scratch = scratch_conv, .run = run_conv, .macs = macs_conv,
+	.shape = shape_conv, .scratch = scratch_conv, .pack_bytes = pack_bytes_conv, .pack = pack_conv, .run = run_conv, .macs = macs_conv,
 	.sched = &hb_sched_conv,
 };
 
@@ -371,6 +413,25 @@ scratch_linear(const hb_node *n, int jobs)
 	return hb_fx_scratch(&i, jobs);
 }
 
+static size_t
+pack_bytes_linear(hb_graph *g, hb_node *n)
+{
+	hb_insn i = linear_insn(n);
+	bool there = n->in[1]->is_const && n->in[2]->is_const && hb_tensor_data(g, n->in[1]) && hb_tensor_data(g, n->in[2]);
+
+	return there ? hb_kernel_conv_pack_bytes(g->cx, &i) : 0;
+}
+
+static void
+pack_linear(hb_graph *g, hb_node *n, void *to)
+{
+	hb_insn i = linear_insn(n);
+	const void *w = hb_tensor_data(g, n->in[1]), *rec = hb_tensor_data(g, n->in[2]);
+
+	if (w && rec)
+		hb_kernel_conv_pack(g->cx, &i, (uint8_t *[]){ NULL, NULL, (uint8_t *)(uintptr_t)w, (uint8_t *)(uintptr_t)rec }, to);
+}
+
 static void
 run_linear(const hb_call *c)
 {
@@ -378,7 +439,7 @@ run_linear(const hb_call *c)
 	const hb_val *add = hb_call_in(c, 3);
 	uint8_t *at[5] = { c->out[0]->data, c->in[0]->data, c->in[1]->data, c->in[2]->data, add ? add->data : NULL };
 
-	hb_kernel(c->cx, &i, at, c->scratch);
+	hb_kernel_conv_run(c->cx, &i, at, c->packed, c->scratch);
 }
 
 static int64_t
@@ -395,7 +456,7 @@ const hb_op hb_op_fx_linear = {
 	.name = "Linear", .domain = "hbcc", .since = 1, .min_in = 3, .max_in = 4, .min_out = 1, .max_out = 1,
 	.attrs = linear_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16),
 	.in_types = { 0, HB_BIT(HB_I8), HB_BIT(HB_I32), HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32) },
-	.shape = shape_linear, .scratch = scratch_linear, .run = run_linear, .macs = macs_linear,
+	.shape = shape_linear, .scratch = scratch_linear, .pack_bytes = pack_bytes_linear, .pack = pack_linear, .run = run_linear, .macs = macs_linear,
 	.sched = &hb_sched_linear,
 };
 

@@ -1,6 +1,7 @@
 /* kernel.c: what each instruction does (lib/isa/insn.def has the formulas).
  * The simulator and the whole-tensor operators both call it. */
 #include "lib/quant/kernel.h"
+#include "lib/quant/transpose.h"
 #include "lib/quant/vec.h"
 
 #include <stdlib.h>
@@ -269,6 +270,8 @@ copy(hb_ctx *cx, const hb_insn *i, uint8_t *const *at)
 	int mode = i->imm[HB_IMM_copy_mode];
 
 	if (mode == 0 || i->nv < 3) {
+		if (hb_turn_views(cx, v[0], at[0], v[1], at[1]))
+			return;
 		walk_views(cx, 2, v, at, copy_inner, &size);
 		return;
 	}

@@ -1,19 +1,23 @@
 /* kernel_conv.c: the conv instruction. Output pixels are gathered into rows of
- * their windows (im2col), widened to int16, and multiplied with panels of 16
- * output channels; depthwise and i16 weights have paths of their own. Integer
- * sums have no order, so every path and width gives the same. */
-#include "lib/quant/kernel.h"
+ * their windows (im2col) and multiplied with panels of 16 output channels: four int8 products at a
+ * time where the processor has them, else pairs of int16; depthwise and i16 weights have paths of
+ * their own. Integer sums have no order, so every path and width gives the same. */
+#include "lib/quant/conv.h"
+#include "lib/quant/transpose.h"
 #include "lib/quant/vec.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-#define NR 16				/* output channels of a panel */
+#define NR HB_CONV_NR			/* output channels of a panel */
 #define MR 6				/* pixels of a micro kernel */
+#define ROWS HB_CONV_VNNI_ROWS		/* pixels multiplied before their sums are finished; a multiple of MR */
 #define TILE_BYTES 262144		/* gathered windows that a thread holds */
+#define TILE_MAX 1024			/* pixels */
 #define PANEL_BYTES 2097152		/* packed weights held at a time */
 #define WIDE_COLS 64			/* pixels of a tile with 64-bit sums */
+#define DEPTH_BLOCK 64
 
 typedef struct conv_job {
 	const hb_insn *i;
@@ -21,21 +25,24 @@ typedef struct conv_job {
 	const int32_t *im;
 	hb_isa isa;
 	int64_t rows, cols, icg, ocg, kh, kw, groups;
-	int64_t k, k2;			/* taps of an output, and pairs of them */
+	int64_t k, k2, k4;		/* taps of an output; pairs of them; rounded up to 4 */
 	int64_t tile;			/* pixels of a tile */
 	int64_t block;			/* output channels packed at a time, a multiple of NR */
 	int64_t g, oc0, ocn;		/* group and channels at work */
-	int16_t *panels;		/* [block / NR][k2][NR][2] */
+	bool vnni;			/* bytes, flipped by `flip`; else int16 */
+	uint8_t flip;
+	uint8_t *panels;		/* [block / NR] of [k2][NR][2] int16 or of [k4 / 4][NR][4] int8 */
+	hb_conv_rec *recs;		/* a panel each: [groups][panels of ocg] */
+	hb_conv_finish finish;
 	uint8_t *work;			/* a part a worker */
 	int64_t work_bytes;
-	int32_t *rec;			/* [oc][4] */
 } conv_job;
 
 /* i16 weights, or activations beyond int16: sums of 64 bits where the weights are i16 */
 static bool
 is_wide(const hb_insn *i)
 {
-	return hb_dtype_size(i->v[2].dtype) > 1 || hb_dtype_size(i->v[1].dtype) > 2;
+	return hb_dtype_size(i->v[2].dtype) > 1 || hb_dtype_size(i->v[1].dtype) > 2 || i->v[0].dtype == HB_I64;
 }
 
 static bool
@@ -50,6 +57,41 @@ round64(int64_t bytes)
 	return hb_round_up(bytes, 64);
 }
 
+/* Whether a view's channels lie side by side. */
+static bool
+is_dense(const hb_view *v)
+{
+	return v->stride[v->rank - 1] == hb_dtype_size(v->dtype);
+}
+
+/* int8 weights whose rows are one run of bytes. */
+static bool
+has_dense_weights(const hb_view *w)
+{
+	return is_dense(w) && w->dtype == HB_I8 && w->stride[2] == w->ext[3] && w->stride[1] == w->ext[3] * w->ext[2];
+}
+
+/* Whether bytes are multiplied four at a time. */
+static bool
+takes_vnni(const conv_job *j)
+{
+	const hb_insn *i = j->i;
+	const hb_view *a = &i->v[1];
+
+	if (!hb_conv_has_vnni(j->isa) || is_wide(i) || i->v[2].dtype != HB_I8 || (a->dtype != HB_I8 && a->dtype != HB_U8) || !is_dense(a))
+		return false;
+	return !is_depthwise(j) || (i->nv < 5 && i->v[0].dtype == HB_I8 && is_dense(&i->v[0]));
+}
+
+static int64_t
+panels_of(const conv_job *j)
+{
+	if (is_depthwise(j))
+		return hb_ceil_div(j->i->v[0].ext[2], DEPTH_BLOCK) * (DEPTH_BLOCK / NR);
+	return j->groups * hb_ceil_div(j->ocg, NR);
+}
+
+/* Sizes depend on the number of threads alone, not on the width of vectors. */
 static conv_job
 job_of(const hb_ctx *cx, const hb_insn *i)
 {
@@ -63,8 +105,14 @@ job_of(const hb_ctx *cx, const hb_insn *i)
 	j.ocg = out->ext[2] / j.groups;
 	j.k = j.kh * j.kw * j.icg;
 	j.k2 = (j.k + 1) / 2;
+	j.k4 = hb_round_up(j.k, 4);
+	j.flip = i->v[1].dtype == HB_U8 ? 0 : 0x80;
+	j.vnni = takes_vnni(&j);
 	if (is_depthwise(&j)) {
-		j.work_bytes = round64((int64_t)out->ext[2] * 8);
+		int64_t oc = hb_round_up((int64_t)out->ext[2], DEPTH_BLOCK);
+
+		j.block = oc;
+		j.work_bytes = round64(oc * 4) + round64(oc) + round64(j.k4 * (int64_t)sizeof(uint8_t *));
 		return j;
 	}
 	if (is_wide(i)) {
@@ -73,20 +121,30 @@ job_of(const hb_ctx *cx, const hb_insn *i)
 		j.work_bytes = round64(4 * j.k * (j.tile + 1));
 		return j;
 	}
-	j.tile = HB_MAX(1, TILE_BYTES / (4 * j.k2 * MR)) * MR;
-	j.tile = HB_MIN(j.tile, hb_round_up(HB_MAX(1, j.rows * j.cols), MR));
-	j.block = HB_MAX(1, PANEL_BYTES / (4 * j.k2 * NR)) * NR;
+	/* two tiles a thread at least */
+	int64_t pixels = HB_MAX(1, j.rows * j.cols), share = cx->jobs > 1 ? hb_ceil_div(pixels, 2 * (int64_t)cx->jobs) : pixels;
+
+	j.tile = HB_MAX(1, HB_MIN(TILE_MAX, TILE_BYTES / (4 * j.k2)) / ROWS) * ROWS;
+	j.tile = HB_MIN(j.tile, hb_round_up(share, ROWS));
+	j.block = HB_MAX(2, PANEL_BYTES / (4 * j.k2 * NR)) * NR;
 	j.block = HB_MIN(j.block, hb_round_up(j.ocg, NR));
-	j.work_bytes = round64(4 * j.k2 * j.tile);
+	j.work_bytes = round64(HB_MAX(4 * j.k2 * j.tile, j.k4 * NR));
 	return j;
 }
 
+/* Of `channels` channels, a multiple of NR. */
 static int64_t
-panel_bytes(const conv_job *j)
+panel_bytes(const conv_job *j, int64_t channels)
 {
 	if (is_depthwise(j))
-		return round64(j->k * (int64_t)j->i->v[0].ext[2] * 2);
-	return is_wide(j->i) ? 0 : round64(j->block * j->k2 * 4);
+		return round64(channels * HB_MAX(j->k * 2, j->k4));
+	return is_wide(j->i) ? 0 : round64(channels * j->k2 * 4);
+}
+
+static int64_t
+rec_bytes(const conv_job *j)
+{
+	return round64(panels_of(j) * (int64_t)sizeof(hb_conv_rec));
 }
 
 size_t
@@ -94,71 +152,146 @@ hb_kernel_conv_scratch(const hb_ctx *cx, const hb_insn *i)
 {
 	conv_job j = job_of(cx, i);
 
-	return (size_t)(panel_bytes(&j) + round64((int64_t)i->v[0].ext[2] * 16) + cx->jobs * j.work_bytes);
+	return (size_t)(rec_bytes(&j) + panel_bytes(&j, j.block) + cx->jobs * j.work_bytes);
 }
 
-/* acc of 32 bits (wrapped) or 64, with bias and addend, to the value that is clamped and written. */
-static inline int64_t
-finish(const conv_job *j, const int32_t *rec, int64_t acc, const uint8_t *add, bool wide)
-{
-	int shift = hb_requant_shift((rec[3] & 255) - 64);
+/* ---- records ---- */
 
-	if (add) {
-		int64_t x;
-
-		hb_load64(add, 0, j->i->v[4].dtype, 1, &x);
-		x = hb_requant_at(x, rec[2], hb_requant_shift((rec[3] >> 8 & 255) - 64));
-		acc = (int64_t)((uint64_t)acc + (uint64_t)x);
-	}
-	acc = (int64_t)((uint64_t)acc + (uint64_t)(int64_t)rec[0]);
-	if (wide || shift > 62)
-		return hb_requant_at(wide ? acc : (int32_t)(uint32_t)acc, rec[1], shift);
-	return ((int64_t)(int32_t)(uint32_t)acc * rec[1] + ((int64_t)1 << (shift - 1))) >> shift;
-}
-
-#define STORE(type)                                                     \
-	for (int64_t c = 0; c < n; c++, to += step) {                   \
-		type v = (type)hb_clamp64(y[c], lo, hi);                \
-		memcpy(to, &v, sizeof(v));                              \
-	}
-
-/* One pixel's n <= NR channels from oc0 on, out of their sums. */
 static void
-finish_pixel(const conv_job *j, int64_t pixel, int64_t oc0, int64_t n, const int64_t *acc, bool wide)
+rec_at(const conv_job *j, int64_t channel, int32_t rec[4])
+{
+	const hb_view *v = &j->i->v[3];
+
+	for (int k = 0; k < 4; k++)
+		memcpy(rec + k, hb_view_row(v, j->at[3], (uint32_t)channel) + (size_t)k * v->stride[1], 4);
+}
+
+static void
+make_recs(const conv_job *j)
+{
+	int64_t oc = j->i->v[0].ext[2], per_group = hb_ceil_div(j->ocg, NR);
+
+	memset(j->recs, 0, (size_t)panels_of(j) * sizeof(*j->recs));
+	for (int64_t p = 0; p < panels_of(j); p++)
+		for (int c = 0; c < NR; c++)
+			j->recs[p].shift[c] = j->recs[p].shift_a[c] = 1;
+	for (int64_t c = 0; c < oc; c++) {
+		int64_t in_group = c % j->ocg, panel = c / j->ocg * per_group + in_group / NR;
+		int lane = (int)(in_group % NR);
+		int32_t rec[4];
+
+		rec_at(j, c, rec);
+		if (is_depthwise(j)) {
+			int64_t in = c % DEPTH_BLOCK;
+
+			panel = c / NR;
+			lane = (int)(c % NR);
+			if (j->vnni) {	/* in the order of hb_conv_depth_channel */
+				panel = c / DEPTH_BLOCK * 4 + in % 16 / 4;
+				lane = (int)(in / 16 * 4 + in % 4);
+			}
+		}
+		hb_conv_rec_set(&j->recs[panel], lane, rec);
+	}
+}
+
+static bool
+short_shifts(const conv_job *j)
+{
+	bool is_short = true;
+
+	for (int64_t p = 0; p < panels_of(j); p++)
+		for (int c = 0; c < NR; c++)
+			is_short = is_short && j->recs[p].shift[c] <= 62 && j->recs[p].shift_a[c] <= 62;
+	return is_short;
+}
+
+static hb_conv_finish
+finish_of(const conv_job *j)
 {
 	const hb_insn *i = j->i;
-	const hb_view *out = &i->v[0], *add = i->nv > 4 ? &i->v[4] : NULL;
-	int64_t row = pixel / j->cols, x = pixel % j->cols;
-	uint8_t *to = hb_view_row(out, j->at[0], (uint32_t)row) + x * out->stride[1] + oc0 * out->stride[2];
-	const uint8_t *more = NULL;
-	int64_t lo = j->im[HB_IMM_conv_qmin], hi = j->im[HB_IMM_conv_qmax];
+	hb_dtype out = i->v[0].dtype;
 
-	if (out->dtype != HB_I64) {
-		lo = HB_MAX(lo, hb_qmin(out->dtype));
-		hi = HB_MIN(hi, hb_qmax(out->dtype));
-	} else {
-		lo = INT64_MIN;
-		hi = INT64_MAX;
+	return (hb_conv_finish){
+		.isa = j->isa, .out = out, .add = i->nv > 4 ? i->v[4].dtype : HB_NONE, .short_shifts = short_shifts(j),
+		.lo = HB_MAX(j->im[HB_IMM_conv_qmin], hb_qmin(out)), .hi = HB_MIN(j->im[HB_IMM_conv_qmax], hb_qmax(out)),
+	};
+}
+
+/* ---- outputs ---- */
+
+/* Where channel c of a pixel lies. */
+static uint8_t *
+place(const conv_job *j, int operand, int64_t pixel, int64_t c)
+{
+	const hb_view *v = &j->i->v[operand];
+
+	return hb_view_row(v, j->at[operand], (uint32_t)(pixel / j->cols)) + pixel % j->cols * v->stride[1] + c * v->stride[2];
+}
+
+/* The same for n pixels. */
+static void
+places(const conv_job *j, int operand, int64_t pixel, int n, int64_t c, uint8_t **to)
+{
+	const hb_view *v = &j->i->v[operand];
+	int64_t row = pixel / j->cols, x = pixel % j->cols;
+
+	for (int p = 0; p < n; row++, x = 0) {
+		uint8_t *at = hb_view_row(v, j->at[operand], (uint32_t)row) + c * v->stride[2];
+
+		for (; p < n && x < j->cols; p++, x++)
+			to[p] = at + x * v->stride[1];
 	}
+}
+
+static void
+copy_elems(uint8_t *to, int64_t to_step, const uint8_t *from, int64_t from_step, size_t size, int n)
+{
+	for (int c = 0; c < n; c++)
+		memcpy(to + c * to_step, from + c * from_step, size);
+}
+
+/* n <= ROWS pixels of nc channels from oc on, out of their sums, which are ld apart. */
+static void
+finish(const conv_job *j, const hb_conv_rec *r, int64_t pixel, int n, int64_t oc, int nc, const int32_t *acc, int64_t ld)
+{
+	const hb_view *out = &j->i->v[0], *add = j->i->nv > 4 ? &j->i->v[4] : NULL;
+	bool dense = is_dense(out), dense_add = add && is_dense(add);
+	size_t size = hb_dtype_size(out->dtype), add_size = add ? hb_dtype_size(add->dtype) : 0;
+	uint8_t held[ROWS][NR * 4], held_add[ROWS][NR * 8], *at[ROWS], *to[ROWS], *more[ROWS];
+
+	places(j, 0, pixel, n, oc, at);
+	for (int p = 0; p < n; p++)
+		to[p] = dense ? at[p] : held[p];
 	if (add)
-		more = hb_view_row(add, j->at[4], (uint32_t)row) + x * add->stride[1] + oc0 * add->stride[2];
-	int64_t y[NR], step = out->stride[2];
-	for (int64_t c = 0; c < n; c++)
-		y[c] = finish(j, j->rec + (oc0 + c) * 4, acc[c], add ? more + c * add->stride[2] : NULL, wide);
-	switch (out->dtype) {
-	case HB_I16:
-		STORE(int16_t)
-		break;
-	case HB_I32:
-		STORE(int32_t)
-		break;
-	case HB_I64:
-		STORE(int64_t)
-		break;
-	default:
-		STORE(uint8_t)
-		break;
+		places(j, 4, pixel, n, oc, more);
+	for (int p = 0; p < n && add && !dense_add; p++) {
+		copy_elems(held_add[p], (int64_t)add_size, more[p], add->stride[2], add_size, nc);
+		more[p] = held_add[p];
 	}
+	hb_conv_finish_rows(&j->finish, r, acc, ld, n, nc, to, (const uint8_t *const *)more);
+	for (int p = 0; p < n && !dense; p++)
+		copy_elems(at[p], out->stride[2], held[p], (int64_t)size, size, nc);
+}
+
+/* The same out of 64-bit sums; a shift may be any, and the output int64. */
+static void
+finish_wide(const conv_job *j, int64_t pixel, int64_t oc, int64_t acc, bool sum64)
+{
+	const hb_view *out = &j->i->v[0];
+	int64_t lo = out->dtype == HB_I64 ? INT64_MIN : j->im[HB_IMM_conv_qmin], hi = out->dtype == HB_I64 ? INT64_MAX : j->im[HB_IMM_conv_qmax];
+	int32_t rec[4];
+
+	rec_at(j, oc, rec);
+	if (j->i->nv > 4) {
+		int64_t x;
+
+		hb_load64(place(j, 4, pixel, oc), 0, j->i->v[4].dtype, 1, &x);
+		acc = (int64_t)((uint64_t)acc + (uint64_t)hb_requant_at(x, rec[2], hb_requant_shift((rec[3] >> 8 & 255) - 64)));
+	}
+	acc = (int64_t)((uint64_t)acc + (uint64_t)(int64_t)rec[0]);
+	acc = hb_requant_at(sum64 ? acc : (int32_t)(uint32_t)acc, rec[1], hb_requant_shift((rec[3] & 255) - 64));
+	hb_store64(place(j, 0, pixel, oc), 0, out->dtype, 1, &acc, lo, hi);
 }
 
 /* ---- gathering windows ---- */
@@ -205,72 +338,136 @@ widen32(int32_t *to, const uint8_t *p, int64_t step, hb_dtype dt, int64_t n)
 	}
 }
 
-/* The window of an output pixel, [kh][kw][icg], zero outside; dst holds int16 or, wide, int32. */
+/* What a window is gathered into. */
+typedef enum form { BYTES, INT16, INT32 } form;
+
+static const size_t form_size[] = { [BYTES] = 1, [INT16] = 2, [INT32] = 4 };
+
 static void
-gather(const conv_job *j, int64_t pixel, void *dst, bool wide)
+gather_run(const conv_job *j, uint8_t *to, const uint8_t *from, int64_t n, form f)
+{
+	const hb_view *a = &j->i->v[1];
+
+	if (f == BYTES)
+		hb_conv_flip_vnni(to, from, n, j->flip);
+	else if (f == INT32)
+		widen32((int32_t *)(void *)to, from, a->stride[2], a->dtype, n);
+	else
+		HB_VEC_CALL(j->isa, widen16, ((int16_t *)(void *)to, from, a->stride[2], a->dtype, n));
+}
+
+/* The window of an output pixel, [kh][kw][icg], 0 outside. */
+static void
+gather(const conv_job *j, int64_t pixel, void *dst, form f)
 {
 	const hb_view *a = &j->i->v[1];
 	int64_t iy0 = pixel / j->cols * j->im[HB_IMM_conv_sh] - j->im[HB_IMM_conv_pt];
 	int64_t ix0 = pixel % j->cols * j->im[HB_IMM_conv_sw] - j->im[HB_IMM_conv_pl];
 	int64_t dh = j->im[HB_IMM_conv_dh], dw = j->im[HB_IMM_conv_dw], c0 = j->g * j->icg * a->stride[2];
-	size_t size = wide ? 4 : 2;
+	size_t channels = (size_t)j->icg * form_size[f], row = channels * (size_t)j->kw;
+	int zero = f == BYTES ? j->flip : 0;
 	uint8_t *to = dst;
 
 	for (int64_t ky = 0; ky < j->kh; ky++) {
 		int64_t iy = iy0 + ky * dh;
-		size_t row = (size_t)(j->kw * j->icg) * size;
 
 		if (iy < 0 || iy >= a->ext[0]) {
-			memset(to, 0, row);
+			memset(to, zero, row);
 			to += row;
 			continue;
 		}
 		const uint8_t *line = hb_view_row(a, j->at[1], (uint32_t)iy) + c0;
 		/* a window's row is one run where its pixels are dense */
-		if (!wide && dw == 1 && ix0 >= 0 && ix0 + j->kw <= a->ext[1] && a->stride[1] == j->icg * a->stride[2]) {
-			HB_VEC_CALL(j->isa, widen16, ((int16_t *)(void *)to, line + ix0 * a->stride[1], a->stride[2], a->dtype, j->kw * j->icg));
+		if (f != INT32 && dw == 1 && ix0 >= 0 && ix0 + j->kw <= a->ext[1] && a->stride[1] == j->icg * a->stride[2]) {
+			gather_run(j, to, line + ix0 * a->stride[1], j->kw * j->icg, f);
 			to += row;
 			continue;
 		}
-		for (int64_t kx = 0; kx < j->kw; kx++, to += (size_t)j->icg * size) {
+		for (int64_t kx = 0; kx < j->kw; kx++, to += channels) {
 			int64_t ix = ix0 + kx * dw;
 
 			if (ix < 0 || ix >= a->ext[1])
-				memset(to, 0, (size_t)j->icg * size);
-			else if (wide)
-				widen32((int32_t *)(void *)to, line + ix * a->stride[1], a->stride[2], a->dtype, j->icg);
+				memset(to, zero, channels);
 			else
-				HB_VEC_CALL(j->isa, widen16, ((int16_t *)(void *)to, line + ix * a->stride[1], a->stride[2], a->dtype, j->icg));
+				gather_run(j, to, line + ix * a->stride[1], j->icg, f);
 		}
 	}
 }
 
 /* ---- int8 weights ---- */
 
-/* Packs the channels at work into panels; pairs of taps stand side by side for the multiply-add. */
+/* Packs a panel; pairs of taps stand side by side for the multiply-add. */
+static void
+pack_pairs(const conv_job *j, int64_t oc, int64_t n, int16_t *to)
+{
+	const hb_view *w = &j->i->v[2];
+
+	memset(to, 0, (size_t)(j->k2 * NR) * 4);
+	for (int64_t c = 0; c < n; c++) {
+		const uint8_t *from = hb_view_row(w, j->at[2], (uint32_t)(oc + c));
+		int64_t k = 0;
+
+		for (int64_t ky = 0; ky < j->kh; ky++)
+			for (int64_t kx = 0; kx < j->kw; kx++) {
+				const uint8_t *tap = from + ky * w->stride[1] + kx * w->stride[2];
+
+				for (int64_t ic = 0; ic < j->icg; ic++, k++, tap += w->stride[3])
+					to[(k / 2 * NR + c) * 2 + k % 2] = w->dtype == HB_I8 ? (int8_t)*tap : *tap;
+			}
+	}
+}
+
+/* Rows of k weights of n channels from oc on: where they are, or, not dense, copied to `work`. */
+static const int8_t *
+weight_rows(const conv_job *j, int64_t oc, int64_t n, uint8_t *work, int64_t *ld)
+{
+	const hb_view *w = &j->i->v[2];
+	uint8_t *first = hb_view_row(w, j->at[2], (uint32_t)oc);
+
+	if (has_dense_weights(w) && !w->ring_rows) {
+		*ld = w->stride[0];
+		return (const int8_t *)first;
+	}
+	*ld = j->k4;
+	if (w->stride[0] == 1 && !w->ring_rows && j->kh * j->kw == 1) {
+		hb_transpose8(work, j->k4, first, w->stride[3], j->k, n);
+		return (const int8_t *)work;
+	}
+	for (int64_t c = 0; c < n; c++) {
+		const uint8_t *from = hb_view_row(w, j->at[2], (uint32_t)(oc + c));
+		uint8_t *to = work + c * j->k4;
+
+		for (int64_t ky = 0; ky < j->kh; ky++)
+			for (int64_t kx = 0; kx < j->kw; kx++) {
+				const uint8_t *tap = from + ky * w->stride[1] + kx * w->stride[2];
+
+				for (int64_t ic = 0; ic < j->icg; ic++)
+					*to++ = tap[ic * w->stride[3]];
+			}
+	}
+	return (const int8_t *)work;
+}
+
+/* The panels of the channels at work. */
 static void
 pack_some(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const conv_job *j = arg;
-	const hb_view *w = &j->i->v[2];
+	hb_conv_rec *recs = j->recs + j->g * hb_ceil_div(j->ocg, NR) + j->oc0 / NR;
 
-	(void)worker;
 	for (int64_t p = begin; p < end; p++) {
-		int16_t *to = j->panels + p * j->k2 * NR * 2;
+		int64_t oc = j->g * j->ocg + j->oc0 + p * NR, n = HB_MIN(NR, j->ocn - p * NR), ld;
+		uint8_t *to = j->panels + panel_bytes(j, NR) * p;
+		int32_t start[NR];
 
-		memset(to, 0, (size_t)(j->k2 * NR) * 4);
-		for (int64_t c = 0; c < NR && p * NR + c < j->ocn; c++) {
-			const uint8_t *from = hb_view_row(w, j->at[2], (uint32_t)(j->g * j->ocg + j->oc0 + p * NR + c));
-			int64_t k = 0;
-
-			for (int64_t ky = 0; ky < j->kh; ky++)
-				for (int64_t kx = 0; kx < j->kw; kx++) {
-					const uint8_t *tap = from + ky * w->stride[1] + kx * w->stride[2];
-
-					for (int64_t ic = 0; ic < j->icg; ic++, k++, tap += w->stride[3])
-						to[(k / 2 * NR + c) * 2 + k % 2] = w->dtype == HB_I8 ? (int8_t)*tap : *tap;
-				}
+		if (!j->vnni) {
+			pack_pairs(j, oc, n, (int16_t *)(void *)to);
+			continue;
 		}
+		const int8_t *rows = weight_rows(j, oc, n, j->work + worker * j->work_bytes, &ld);
+		hb_conv_pack_vnni(rows, ld, (int)n, j->k, to, start);
+		for (int c = 0; c < NR && j->flip; c++)
+			recs[p].bias[c] = (int32_t)((uint32_t)recs[p].bias[c] + (uint32_t)start[c]);
 	}
 }
 
@@ -356,40 +553,62 @@ micro_avx512(const int16_t *a, int64_t k2, const int16_t *w, int32_t acc[MR][NR]
 #define micro_avx512 micro_scalar
 #endif
 
+/* Two panels' products of ROWS rows at most. */
+static void
+products(const conv_job *j, const uint8_t *rows, const uint8_t *panel, int panels, int n, int32_t acc[ROWS * 2][NR])
+{
+	if (j->vnni) {
+		hb_conv_dot_vnni(rows, j->k4, panel, panel_bytes(j, NR), panels, n, acc[0]);
+		return;
+	}
+	for (int v = 0; v < panels; v++)
+		for (int p = 0; p < n; p += MR) {
+			int32_t sums[MR][NR];
+
+			HB_VEC_CALL(j->isa, micro, ((const int16_t *)(const void *)rows + p * j->k2 * 2, j->k2,
+						    (const int16_t *)(const void *)(panel + panel_bytes(j, NR) * v), sums));
+			for (int q = 0; q < MR; q++)
+				memcpy(acc[(p + q) * 2 + v], sums[q], sizeof(sums[q]));
+		}
+}
+
 static void
 conv_some(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const conv_job *j = arg;
-	int16_t *a = (int16_t *)(void *)(j->work + worker * j->work_bytes);
-	int64_t pixels = j->rows * j->cols;
+	uint8_t *a = j->work + worker * j->work_bytes;
+	int64_t pixels = j->rows * j->cols, row_bytes = j->vnni ? j->k4 : j->k2 * 4;
+	const hb_conv_rec *recs = j->recs + j->g * hb_ceil_div(j->ocg, NR) + j->oc0 / NR;
 
 	for (int64_t t = begin; t < end; t++) {
 		int64_t first = t * j->tile, n = HB_MIN(j->tile, pixels - first);
 
-		for (int64_t p = 0; p < hb_round_up(n, MR); p++) {
-			int16_t *row = a + p * j->k2 * 2;
+		for (int64_t p = 0; p < n; p++) {
+			uint8_t *row = a + p * row_bytes;
 
-			if (p >= n) {
-				memset(row, 0, (size_t)j->k2 * 4);
-				continue;
-			}
-			gather(j, first + p, row, false);
-			if (j->k % 2)
-				row[j->k] = 0;
+			gather(j, first + p, row, j->vnni ? BYTES : INT16);
+			if (j->vnni)
+				memset(row + j->k, 0, (size_t)(j->k4 - j->k));
+			else if (j->k % 2)
+				((int16_t *)(void *)row)[j->k] = 0;
 		}
-		for (int64_t c0 = 0; c0 < j->ocn; c0 += NR)
-			for (int64_t p0 = 0; p0 < n; p0 += MR) {
-				int32_t acc[MR][NR];
+		if (!j->vnni)		/* the micro kernel takes MR rows */
+			memset(a + n * row_bytes, 0, (size_t)((hb_round_up(n, MR) - n) * row_bytes));
+		for (int64_t c0 = 0; c0 < j->ocn; c0 += 2 * NR) {
+			int panels = j->ocn - c0 > NR ? 2 : 1;
 
-				HB_VEC_CALL(j->isa, micro, (a + p0 * j->k2 * 2, j->k2, j->panels + c0 * j->k2 * 2, acc));
-				for (int64_t p = p0; p < HB_MIN(n, p0 + MR); p++) {
-					int64_t sum[NR];
+			for (int64_t p0 = 0; p0 < n; p0 += ROWS) {
+				int32_t acc[ROWS * 2][NR];
+				int m = (int)HB_MIN(ROWS, n - p0);
 
-					for (int c = 0; c < NR; c++)
-						sum[c] = acc[p - p0][c];
-					finish_pixel(j, first + p, j->g * j->ocg + j->oc0 + c0, HB_MIN(NR, j->ocn - c0), sum, false);
+				products(j, a + p0 * row_bytes, j->panels + panel_bytes(j, NR) * (c0 / NR), panels, m, acc);
+				for (int v = 0; v < panels; v++) {
+					int64_t c = c0 + v * NR;
+
+					finish(j, recs + c / NR, first + p0, m, j->g * j->ocg + j->oc0 + c, (int)HB_MIN(NR, j->ocn - c), acc[v], 2 * NR);
 				}
 			}
+		}
 	}
 }
 
@@ -412,23 +631,19 @@ pixel_some(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const conv_job *j = arg;
 	const hb_view *w = &j->i->v[2];
+	const hb_conv_rec *recs = j->recs + j->g * hb_ceil_div(j->ocg, NR);
 
 	(void)worker;
-	for (int64_t c = begin; c < end; c++) {
-		int64_t oc = j->g * j->ocg + c, sum;
-		int32_t dot;
+	for (int64_t p = begin; p < end; p++) {
+		int64_t oc = j->g * j->ocg + p * NR;
+		int n = (int)HB_MIN(NR, j->ocg - p * NR);
+		int32_t acc[NR] = { 0 };
 
-		HB_VEC_CALL(j->isa, dots, ((const int16_t *)(const void *)j->work, (const int8_t *)hb_view_row(w, j->at[2], (uint32_t)oc),
-					   j->k, &dot));
-		sum = dot;
-		finish_pixel(j, 0, oc, 1, &sum, false);
+		for (int c = 0; c < n; c++)
+			HB_VEC_CALL(j->isa, dots, ((const int16_t *)(const void *)j->work, (const int8_t *)hb_view_row(w, j->at[2], (uint32_t)(oc + c)),
+						   j->k, &acc[c]));
+		finish(j, recs + p, 0, 1, oc, n, acc, NR);
 	}
-}
-
-static bool
-is_dense(const hb_view *w)
-{
-	return w->dtype == HB_I8 && w->stride[3] == 1 && w->stride[2] == w->ext[3] && w->stride[1] == w->ext[3] * w->ext[2];
 }
 
 /* ---- i16 weights or i32 activations ---- */
@@ -446,7 +661,7 @@ wide_some(void *arg, int64_t begin, int64_t end, int worker)
 		int64_t first = t * j->tile, n = HB_MIN(j->tile, pixels - first);
 
 		for (int64_t p = 0; p < n; p++)
-			gather(j, first + p, a + p * j->k, true);
+			gather(j, first + p, a + p * j->k, INT32);
 		for (int64_t c = 0; c < j->ocg; c++) {
 			int64_t oc = j->g * j->ocg + c, k = 0;
 			const uint8_t *from = hb_view_row(w, j->at[2], (uint32_t)oc);
@@ -460,9 +675,7 @@ wide_some(void *arg, int64_t begin, int64_t end, int worker)
 
 				for (k = 0; k < j->k; k++)
 					sum += (uint64_t)((int64_t)x[k] * row[k]);
-				int64_t acc = (int64_t)sum;
-
-				finish_pixel(j, first + p, oc, 1, &acc, sum64);
+				finish_wide(j, first + p, oc, (int64_t)sum, sum64);
 			}
 		}
 	}
@@ -488,78 +701,161 @@ depth_some(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const conv_job *j = arg;
 	const hb_view *a = &j->i->v[1];
-	int64_t oc = j->groups;
-	int32_t *acc = (int32_t *)(void *)(j->work + worker * j->work_bytes);
+	int64_t oc = j->groups, all = hb_round_up(oc, DEPTH_BLOCK);
+	uint8_t *work = j->work + worker * j->work_bytes, *none = work + round64(all * 4);
+	int32_t *acc = (int32_t *)(void *)work;
+	const uint8_t **taps = (const uint8_t **)(void *)(none + round64(all));
 
+	memset(none, 0, (size_t)all);
+	for (int64_t t = j->k; t < j->k4; t++)
+		taps[t] = none;
 	for (int64_t p = begin; p < end; p++) {
 		int64_t iy0 = p / j->cols * j->im[HB_IMM_conv_sh] - j->im[HB_IMM_conv_pt];
-		int64_t ix0 = p % j->cols * j->im[HB_IMM_conv_sw] - j->im[HB_IMM_conv_pl];
+		int64_t ix0 = p % j->cols * j->im[HB_IMM_conv_sw] - j->im[HB_IMM_conv_pl], t = 0;
 
-		memset(acc, 0, (size_t)oc * 4);
 		for (int64_t ky = 0; ky < j->kh; ky++) {
 			int64_t iy = iy0 + ky * j->im[HB_IMM_conv_dh];
+			const uint8_t *line = iy < 0 || iy >= a->ext[0] ? NULL : hb_view_row(a, j->at[1], (uint32_t)iy);
 
-			if (iy < 0 || iy >= a->ext[0])
-				continue;
-			const uint8_t *line = hb_view_row(a, j->at[1], (uint32_t)iy);
-			for (int64_t kx = 0; kx < j->kw; kx++) {
+			for (int64_t kx = 0; kx < j->kw; kx++, t++) {
 				int64_t ix = ix0 + kx * j->im[HB_IMM_conv_dw];
 
-				if (ix >= 0 && ix < a->ext[1])
-					HB_VEC_CALL(j->isa, depth_tap, (acc, j->panels + (ky * j->kw + kx) * oc,
-									line + ix * a->stride[1], a->stride[2], a->dtype, oc));
+				taps[t] = !line || ix < 0 || ix >= a->ext[1] ? none : line + ix * a->stride[1];
 			}
 		}
-		for (int64_t c = 0; c < oc; c += NR) {
-			int64_t sum[NR];
-
-			for (int64_t k = 0; k < HB_MIN(NR, oc - c); k++)
-				sum[k] = acc[c + k];
-			finish_pixel(j, p, c, HB_MIN(NR, oc - c), sum, false);
+		if (j->vnni) {
+			hb_conv_depth_vnni(&j->finish, j->recs, j->panels, taps, j->k, j->flip, oc, place(j, 0, p, 0));
+			continue;
 		}
+		memset(acc, 0, (size_t)all * 4);
+		for (t = 0; t < j->k; t++)
+			if (taps[t] != none)
+				HB_VEC_CALL(j->isa, depth_tap, (acc, (const int16_t *)(const void *)j->panels + t * oc, taps[t], a->stride[2],
+								a->dtype, oc));
+		for (int64_t c = 0; c < oc; c += NR)
+			finish(j, j->recs + c / NR, p, 1, c, (int)HB_MIN(NR, oc - c), acc + c, NR);
 	}
+}
+
+static uint8_t
+depth_weight(const conv_job *j, int64_t c, int64_t tap)
+{
+	const hb_view *w = &j->i->v[2];
+
+	return hb_view_row(w, j->at[2], (uint32_t)c)[tap / j->kw * w->stride[1] + tap % j->kw * w->stride[2]];
+}
+
+/* [block][taps / 4][panel][lane][4] */
+static void
+depth_pack_vnni(const conv_job *j)
+{
+	int8_t *to = (int8_t *)j->panels;
+
+	for (int64_t c0 = 0; c0 < j->groups; c0 += DEPTH_BLOCK)
+		for (int64_t t = 0; t < j->k4; t += 4)
+			for (int q = 0; q < 4; q++) {
+				hb_conv_rec *r = &j->recs[c0 / NR + q];
+
+				for (int lane = 0; lane < NR; lane++)
+					for (int64_t k = t; k < t + 4; k++) {
+						int64_t c = c0 + hb_conv_depth_channel(q, lane);
+
+						*to = c < j->groups && k < j->k ? (int8_t)depth_weight(j, c, k) : 0;
+						r->bias[lane] = (int32_t)((uint32_t)r->bias[lane] - (uint32_t)j->flip * (uint32_t)*to++);
+					}
+			}
 }
 
 static void
 depth_pack(const conv_job *j)
 {
-	const hb_view *w = &j->i->v[2];
+	int16_t *to = (int16_t *)(void *)j->panels;
 
-	for (int64_t c = 0; c < j->groups; c++) {
-		const uint8_t *from = hb_view_row(w, j->at[2], (uint32_t)c);
-
-		for (int64_t ky = 0; ky < j->kh; ky++)
-			for (int64_t kx = 0; kx < j->kw; kx++) {
-				const uint8_t *tap = from + ky * w->stride[1] + kx * w->stride[2];
-
-				j->panels[(ky * j->kw + kx) * j->groups + c] = w->dtype == HB_I8 ? (int8_t)*tap : *tap;
-			}
+	if (j->vnni) {
+		depth_pack_vnni(j);
+		return;
 	}
+	for (int64_t t = 0; t < j->k; t++)
+		for (int64_t c = 0; c < j->groups; c++) {
+			uint8_t w = depth_weight(j, c, t);
+
+			*to++ = j->i->v[2].dtype == HB_I8 ? (int8_t)w : w;
+		}
 }
 
 /* ---- all of them ---- */
 
-void
-hb_kernel_conv(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch)
+/* The panels of the channels at work: made now, or where they were packed. */
+static void
+use_panels(hb_ctx *cx, conv_job *j, uint8_t *packed)
+{
+	if (packed)
+		j->panels = packed + (j->g * hb_ceil_div(j->ocg, NR) + j->oc0 / NR) * panel_bytes(j, NR);
+	else
+		hb_parallel(cx, hb_ceil_div(j->ocn, NR), 4, pack_some, j);
+}
+
+/* Whether the weights are used as they are. */
+static bool
+needs_no_panels(const conv_job *j)
+{
+	return is_wide(j->i) || (!is_depthwise(j) && j->rows * j->cols == 1 && has_dense_weights(&j->i->v[2]));
+}
+
+size_t
+hb_kernel_conv_pack_bytes(const hb_ctx *cx, const hb_insn *i)
 {
 	conv_job j = job_of(cx, i);
-	const hb_view *rec = &i->v[3];
-	int64_t oc = i->v[0].ext[2], pixels = j.rows * j.cols;
-	uint8_t *p = scratch;
+
+	if (needs_no_panels(&j) || !has_dense_weights(&i->v[2]))
+		return 0;
+	return (size_t)(rec_bytes(&j) + (is_depthwise(&j) ? panel_bytes(&j, j.block) : panels_of(&j) * panel_bytes(&j, NR)));
+}
+
+void
+hb_kernel_conv_pack(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *to)
+{
+	conv_job j = job_of(cx, i);
 
 	j.at = at;
-	j.panels = (int16_t *)scratch;
-	p += panel_bytes(&j);
-	j.rec = (int32_t *)(void *)p;
-	p += round64(oc * 16);
-	j.work = p;
-	for (int64_t c = 0; c < oc; c++)
-		for (int k = 0; k < 4; k++)
-			memcpy(j.rec + c * 4 + k, hb_view_row(rec, at[3], (uint32_t)c) + (size_t)k * rec->stride[1], 4);
-
+	j.recs = to;
+	j.panels = (uint8_t *)to + rec_bytes(&j);
+	make_recs(&j);
 	if (is_depthwise(&j)) {
 		depth_pack(&j);
-		hb_parallel(cx, pixels, HB_MAX(1, 16384 / (oc * j.k)), depth_some, &j);
+		return;
+	}
+	j.ocn = j.ocg;
+	for (j.g = 0; j.g < j.groups; j.g++, j.panels += hb_ceil_div(j.ocg, NR) * panel_bytes(&j, NR))
+		hb_parallel(cx, hb_ceil_div(j.ocn, NR), 4, pack_some, &j);
+}
+
+void
+hb_kernel_conv_run(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, const void *packed, void *scratch)
+{
+	conv_job j = job_of(cx, i);
+	int64_t oc = i->v[0].ext[2], pixels = j.rows * j.cols;
+	uint8_t *panels = packed ? (uint8_t *)(uintptr_t)packed + rec_bytes(&j) : NULL;
+
+	j.at = at;
+	j.recs = packed ? (hb_conv_rec *)(uintptr_t)packed : scratch;
+	j.panels = panels ? panels : (uint8_t *)scratch + rec_bytes(&j);
+	j.work = (uint8_t *)scratch + rec_bytes(&j) + panel_bytes(&j, j.block);
+	if (!packed)
+		make_recs(&j);
+	j.finish = finish_of(&j);
+	if (is_depthwise(&j) && !j.finish.short_shifts && j.vnni) {
+		/* lanes in channel order again, for the path that takes any shift */
+		j.vnni = false;
+		panels = NULL;
+		j.recs = scratch;
+		j.panels = (uint8_t *)scratch + rec_bytes(&j);
+		make_recs(&j);
+	}
+	if (is_depthwise(&j)) {
+		if (!panels)
+			depth_pack(&j);
+		hb_parallel(cx, pixels, HB_MAX(1, 65536 / (oc * j.k)), depth_some, &j);
 		return;
 	}
 	for (j.g = 0; j.g < j.groups; j.g++) {
@@ -567,15 +863,21 @@ hb_kernel_conv(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch)
 			hb_parallel(cx, hb_ceil_div(pixels, j.tile), 1, wide_some, &j);
 			continue;
 		}
-		if (pixels == 1 && is_dense(&i->v[2])) {
-			gather(&j, 0, j.work, false);
-			hb_parallel(cx, j.ocg, HB_MAX(1, 65536 / j.k), pixel_some, &j);
+		if (needs_no_panels(&j)) {
+			gather(&j, 0, j.work, INT16);
+			hb_parallel(cx, hb_ceil_div(j.ocg, NR), HB_MAX(1, 65536 / (j.k * NR)), pixel_some, &j);
 			continue;
 		}
 		for (j.oc0 = 0; j.oc0 < j.ocg; j.oc0 += j.block) {
 			j.ocn = HB_MIN(j.block, j.ocg - j.oc0);
-			hb_parallel(cx, hb_ceil_div(j.ocn, NR), 4, pack_some, &j);
+			use_panels(cx, &j, panels);
 			hb_parallel(cx, hb_ceil_div(pixels, j.tile), 1, conv_some, &j);
 		}
 	}
+}
+
+void
+hb_kernel_conv(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch)
+{
+	hb_kernel_conv_run(cx, i, at, NULL, scratch);
 }

@@ -94,4 +94,11 @@ double hb_measure_chebyshev(const hb_measure *e);
 void hb_kernel(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *scratch);
 size_t hb_kernel_scratch(const hb_ctx *cx, const hb_insn *i);
 
+/* The weights (operand 2, dense) and records (3) of conv instruction i made ready once for any number of runs with
+ * this context; 0 bytes: they are used as they are. */
+size_t hb_kernel_conv_pack_bytes(const hb_ctx *cx, const hb_insn *i);
+void hb_kernel_conv_pack(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, void *to);
+/* packed: what hb_kernel_conv_pack made, or NULL. */
+void hb_kernel_conv_run(hb_ctx *cx, const hb_insn *i, uint8_t *const *at, const void *packed, void *scratch);
+
 #endif
