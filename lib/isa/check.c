@@ -208,10 +208,20 @@ check_sample(const hb_insn *i)
 		return "sample takes rows, columns and equal channels";
 	if (!is(a, NUMBERS) || out->dtype != a->dtype)
 		return "sample's types are none of its own";
+	int32_t mode = i->imm[HB_IMM_sample_mode];
+	if (!in_range(mode, 0, 7))
+		return "sample has a mode outside 0..7";
+	if (mode > 2 && mode % 2 && !is(a, NARROW))
+		return "sample between elements at places takes 16 bits at most";
+	if (mode > 1 && (a->ext[0] > 32767 || a->ext[1] > 32767))
+		return "sample has places in 32767 rows and columns at most";
 	for (int k = 2; k < 4; k++) {
 		const hb_view *t = &i->v[k];
-		if (!is(t, HB_BIT(HB_I32)) || t->rank != 2 || t->ext[0] != out->ext[k - 2] || t->ext[1] != 2 ||
-		    !dense(t) || t->base % 4)
+		if (!is(t, HB_BIT(HB_I32)) || t->rank != 2 || t->base % 4)
+			return "sample's tables are not int32 of rank 2";
+		if (mode > 1 && (t->ext[0] != out->ext[0] || t->ext[1] != out->ext[1] || t->ring_rows || t->stride[0] % 4 || t->stride[1] % 4))
+			return "sample's places are not one int32 an element";
+		if (mode < 2 && (t->ext[0] != out->ext[k - 2] || t->ext[1] != 2 || !dense(t)))
 			return "sample's tables are not two int32 a row and a column";
 	}
 	return i->imm[HB_IMM_sample_qmin] <= i->imm[HB_IMM_sample_qmax] ?

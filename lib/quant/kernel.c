@@ -683,13 +683,78 @@ sample_some(void *arg, int64_t begin, int64_t end, int worker)
 	}
 }
 
+enum { PLACE_ONE = 1 << 16, OUTSIDE_EDGE = 0, OUTSIDE_ZERO, OUTSIDE_FAR };
+
+/* The two elements of an extent that place x lies between, and their weights; -1: none, its weight is 0. */
+static void
+neighbours(int64_t x, int64_t extent, int outside, bool linear, int64_t index[2], int64_t weight[2])
+{
+	bool far = outside == OUTSIDE_FAR && (x < -PLACE_ONE || x > extent * PLACE_ONE);
+
+	if (outside != OUTSIDE_ZERO)
+		x = hb_clamp64(x, 0, (extent - 1) * PLACE_ONE);
+	index[0] = x >> 16;
+	weight[1] = x & (PLACE_ONE - 1);
+	if (!linear) {
+		index[0] += weight[1] > PLACE_ONE / 2 || (weight[1] == PLACE_ONE / 2 && index[0] % 2 != 0);
+		weight[1] = 0;
+	}
+	index[1] = index[0] + 1;
+	weight[0] = PLACE_ONE - weight[1];
+	for (int k = 0; k < 2; k++)
+		if (far || index[k] < 0 || index[k] >= extent)
+			weight[k] = 0;
+}
+
+static void
+sample_places(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const win_job *j = arg;
+	const hb_insn *i = j->i;
+	const hb_view *out = &i->v[0], *a = &i->v[1];
+	int outside = (i->imm[HB_IMM_sample_mode] - 2) / 2;
+	bool linear = i->imm[HB_IMM_sample_mode] % 2;
+
+	(void)worker;
+	for (int64_t at = begin; at < end; at++) {
+		uint32_t oy = (uint32_t)(at / out->ext[1]), ox = (uint32_t)(at % out->ext[1]);
+		int64_t y, x, iy[2], ix[2], wy[2], wx[2];
+
+		hb_load64(j->at[2] + oy * (size_t)i->v[2].stride[0] + ox * (size_t)i->v[2].stride[1], 0, HB_I32, 1, &y);
+		hb_load64(j->at[3] + oy * (size_t)i->v[3].stride[0] + ox * (size_t)i->v[3].stride[1], 0, HB_I32, 1, &x);
+		neighbours(y, a->ext[0], outside, linear, iy, wy);
+		neighbours(x, a->ext[1], outside, linear, ix, wx);
+		uint8_t *to = hb_view_row(out, j->at[0], oy) + ox * (size_t)out->stride[1];
+		for (int64_t c = 0; c < out->ext[2]; c += CHUNK) {
+			int64_t n = HB_MIN(CHUNK, out->ext[2] - c), p[CHUNK], sum[CHUNK] = { 0 };
+
+			for (int t = 0; t < 4; t++) {
+				int64_t w = wy[t / 2] * wx[t % 2];
+				if (!w)
+					continue;
+				hb_load64(hb_view_row(a, j->at[1], (uint32_t)iy[t / 2]) + ix[t % 2] * a->stride[1] + c * a->stride[2],
+					  a->stride[2], a->dtype, n, p);
+				for (int64_t k = 0; k < n; k++)
+					sum[k] += linear ? p[k] * w : p[k];
+			}
+			for (int64_t k = 0; k < n && linear; k++)
+				sum[k] = (sum[k] + (INT64_C(1) << 31)) >> 32;
+			hb_store64(to + c * out->stride[2], out->stride[2], out->dtype, n, sum, i->imm[HB_IMM_sample_qmin],
+				   i->imm[HB_IMM_sample_qmax]);
+		}
+	}
+}
+
 static void
 sample(hb_ctx *cx, const hb_insn *i, uint8_t *const *at)
 {
 	win_job j = { i, at };
 	int64_t row = (int64_t)i->v[0].ext[1] * i->v[0].ext[2];
 
-	hb_parallel(cx, i->v[0].ext[0], HB_MAX(1, PIECE / row), sample_some, &j);
+	if (i->imm[HB_IMM_sample_mode] > 1)
+		hb_parallel(cx, (int64_t)i->v[0].ext[0] * i->v[0].ext[1], HB_MAX(1, PIECE / 8 / i->v[0].ext[2]), sample_places, &j);
+	else
+		hb_parallel(cx, i->v[0].ext[0], HB_MAX(1, PIECE / row), sample_some, &j);
 }
 
 /* ---- all of them ---- */

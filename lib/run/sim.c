@@ -290,7 +290,8 @@ check_index(hb_sim *s, const hb_segment *seg, size_t at)
 {
 	const hb_insn *i = &seg->list.insns[at];
 	int32_t mode = i->op == HB_I_copy ? i->imm[HB_IMM_copy_mode] : 0;
-	for (int k = 2; k < i->nv && (mode || i->op == HB_I_sample); k++) {
+	bool tables = i->op == HB_I_sample && i->imm[HB_IMM_sample_mode] < 2;
+	for (int k = 2; k < i->nv && (mode || tables); k++) {
 		const hb_view *v = &i->v[k];
 		int64_t rows = mode == 1 ? i->v[1].ext[0] : mode == 2 ? i->v[0].ext[0] : i->v[1].ext[k - 2];
 		for (uint32_t n = 0; n < v->ext[0]; n++) {

@@ -60,8 +60,10 @@ vec_cycles(const hb_figures *f, const hb_insn *i)
 	switch (i->op) {
 	case HB_I_copy:
 	case HB_I_fill:
-	case HB_I_sample:
 		cycles = at_rate(out, f->copy_x100);
+		break;
+	case HB_I_sample:		/* between elements at places of their own: one pass a neighbour (assumed) */
+		cycles = at_rate(out * (i->imm[HB_IMM_sample_mode] > 2 && i->imm[HB_IMM_sample_mode] % 2 ? 4 : 1), f->copy_x100);
 		break;
 	case HB_I_lut:
 		cycles = at_rate(out, f->lut_x100);

@@ -669,6 +669,87 @@ sample_trial(uint64_t seed)
 	release(&want, 1);
 }
 
+/* The element of o[1] at row r, column s, or 0 outside. */
+static int64_t
+there_or_zero(const operand *a, int64_t r, int64_t s, uint32_t ch)
+{
+	if (r < 0 || s < 0 || r >= a->v.ext[0] || s >= a->v.ext[1])
+		return 0;
+	return get(a, (uint32_t[]){ (uint32_t)r, (uint32_t)s, ch });
+}
+
+static int64_t
+whole_part(int64_t x)
+{
+	return (x - (x < 0 ? 65535 : 0)) / 65536;
+}
+
+/* What lies at place (y, x) of 1/65536, by the definition. */
+static int64_t
+value_at_place(const operand *a, int64_t y, int64_t x, uint32_t ch, int outside, bool linear)
+{
+	int64_t h = a->v.ext[0], w = a->v.ext[1];
+
+	if (outside == 2 && (y < -65536 || x < -65536 || y > h * 65536 || x > w * 65536))
+		return 0;
+	if (outside != 1) {
+		y = y < 0 ? 0 : y > (h - 1) * 65536 ? (h - 1) * 65536 : y;
+		x = x < 0 ? 0 : x > (w - 1) * 65536 ? (w - 1) * 65536 : x;
+	}
+	int64_t r = whole_part(y), s = whole_part(x), fy = y - r * 65536, fx = x - s * 65536;
+	if (!linear) {
+		r += fy > 32768 || (fy == 32768 && r % 2);
+		s += fx > 32768 || (fx == 32768 && s % 2);
+		return there_or_zero(a, r, s, ch);
+	}
+	int64_t sum = there_or_zero(a, r, s, ch) * (65536 - fy) * (65536 - fx) + there_or_zero(a, r, s + 1, ch) * (65536 - fy) * fx +
+		      there_or_zero(a, r + 1, s, ch) * fy * (65536 - fx) + there_or_zero(a, r + 1, s + 1, ch) * fy * fx;
+	return (sum + (INT64_C(1) << 31)) >> 32;
+}
+
+static void
+places_trial(uint64_t seed)
+{
+	operand o[4], want;
+	hb_insn i = { .op = HB_I_sample, .engine = HB_V0 };
+	int32_t *im = i.imm;
+	uint32_t ch = (uint32_t)range(1, 20), h = (uint32_t)range(1, 9), w = (uint32_t)range(1, 9), c[3] = { 0 };
+	uint32_t oh = (uint32_t)range(1, 9), ow = (uint32_t)range(1, 9);
+	hb_dtype dt = some_type(numbers, 3);
+
+	im[HB_IMM_sample_mode] = range(2, 7);
+	if (dt == HB_I32)
+		im[HB_IMM_sample_mode] &= ~1;
+	limits(dt, &im[HB_IMM_sample_qmin], &im[HB_IMM_sample_qmax]);
+	make(&o[0], dt, 3, (uint32_t[]){ oh, ow, ch }, next() % 2, false);
+	make(&o[1], dt, 3, (uint32_t[]){ h, w, ch }, next() % 2, false);
+	for (int k = 2; k < 4; k++) {
+		make(&o[k], HB_I32, 2, (uint32_t[]){ oh, ow }, false, false);
+		for (uint32_t r = 0; r < oh * ow; r++) {
+			int32_t at = range(-3, 11) * 65536 + (range(0, 2) ? range(0, 65535) : range(0, 2) * 32768);
+
+			put(&o[k], (uint32_t[]){ r / ow, r % ow }, range(0, 50) ? at : range(0, 1) ? INT32_MIN : INT32_MAX);
+		}
+	}
+	want = copy_of(&o[0]);
+	do {
+		int64_t y = get(&o[2], c), x = get(&o[3], c);
+
+		y = value_at_place(&o[1], y, x, c[2], (im[HB_IMM_sample_mode] - 2) / 2, im[HB_IMM_sample_mode] % 2);
+		put(&want, c, clamp(y, im[HB_IMM_sample_qmin], im[HB_IMM_sample_qmax]));
+	} while (step(&want.v, c));
+	hold("sample at places", seed, &i, o, 4, &want, 0);
+	release(o, 4);
+	release(&want, 1);
+}
+
+static void
+samples_at_places_of_their_own(void **state)
+{
+	(void)state;
+	repeat("sample at places", places_trial, 300);
+}
+
 static void
 samples_between_rows_and_columns(void **state)
 {
@@ -806,7 +887,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conv_of_random_shapes), cmocka_unit_test(ew_of_random_shapes), cmocka_unit_test(copies_gathers_and_scatters),
 		cmocka_unit_test(fills_touch_nothing_but_their_view), cmocka_unit_test(reduce_of_random_windows),
-		cmocka_unit_test(lookups_of_bytes_and_segments), cmocka_unit_test(samples_between_rows_and_columns),
+		cmocka_unit_test(lookups_of_bytes_and_segments), cmocka_unit_test(samples_between_rows_and_columns), cmocka_unit_test(samples_at_places_of_their_own),
 		cmocka_unit_test(softmax_is_within_one_of_the_float_result), cmocka_unit_test(sorts_keep_the_order_of_equals),
 		cmocka_unit_test(malformed_exponents_and_indices_do_no_harm),
 	};
