@@ -18,6 +18,7 @@
  *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value to qmin qmax     numpy broadcasting
  *   Lut            X, table                           kind to qmin qmax
  *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
+ *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside qmin qmax     Y [M,C,OH,OW]; places, 16 fraction bits
  *   Rows           X [, gain i32 [n], offset i32 [n]] fn axis m e m2 e2 value to qmin qmax       (softmax; norm and rms have the tables)
  *   Concat         X...                               axis                                        equal scales
  *   Pad            X                                  pads value mode                             value is an integer of X's scale
@@ -102,6 +103,7 @@ typedef struct hb_sched_op {
 	uint32_t params;		/* bit k: input k reaches the instructions through .constant */
 	unsigned cut;			/* HB_CUT_* */
 	bool windowed;			/* wants its rank-3 and rank-4 tensors with channels innermost */
+	uint32_t plain;			/* bit k: but input k as ONNX has it */
 	bool copies;			/* reads its inputs by copies alone: they may stay in DDR */
 	int (*whole)(const hb_node *n);	/* a dimension of the output that is never cut; NULL: none */
 	int64_t (*depth)(const hb_node *n);	/* with HB_CUT_SUM: input channels of a group */

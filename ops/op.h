@@ -81,12 +81,25 @@ struct hb_op {
 	double (*lut)(const hb_node *n, double x);	/* element-wise function of one input */
 	hb_status (*convert)(hb_convert *cv, hb_node *n);	/* NULL with .lut: becomes hbcc.Lut */
 	uint32_t fx_int8;		/* inputs, by bit, that its fixed-point form takes as int8 only */
+	uint32_t places;		/* inputs, by bit, that say where to read: int16 where their producer yields it, never clipped.
+					 * HB_LAST_INPUT: the last one, wherever it is */
 	const char *(*floats)(const hb_node *n);	/* why this node has no fixed-point form, NULL: it has one; optional */
 
 	/* scheduling, of hbcc operators (ops/fx.h) */
 	const struct hb_sched_op *sched;
 	int64_t (*macs)(const hb_node *n);		/* multiply-accumulates of one run; NULL: 0 */
 };
+
+#define HB_LAST_INPUT (1u << 31)
+
+/* Whether input i says where n reads. */
+static inline bool
+hb_is_places(const hb_node *n, int i)
+{
+	uint32_t bits = n->op ? n->op->places : 0;
+
+	return (i < 31 && bits >> i & 1) || (bits & HB_LAST_INPUT && i == n->nin - 1);
+}
 
 /* The row for an operator, or NULL: domain "" is ONNX's default. The newest version is meant by 0. */
 const hb_op *hb_op_find(const char *domain, const char *name, int version);

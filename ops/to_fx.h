@@ -71,6 +71,12 @@ hb_status hb_to_fx_gather(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_depth_to_space(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_space_to_depth(hb_convert *cv, hb_node *n);
 
+/* ops/to_fx_horizon.c */
+const char *hb_floats_grid_sample(const hb_node *n);
+const char *hb_floats_roi(const hb_node *n);
+hb_status hb_to_fx_grid_sample(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_roi(hb_convert *cv, hb_node *n);		/* RoiAlign, horizon's RoIAlign and MultiScaleRoIAlign */
+
 /* ---- shared, ops/to_fx.c ---- */
 
 #define HB_IDENTITY_M (1 << 30)		/* with e = 1: times 1 */

@@ -1,6 +1,7 @@
-/* vision.c: sampling at computed places, boxes, and windows that are no convolution. */
+/* vision.c: sampling on a grid, boxes, and windows that are no convolution. */
 #include "ops/nd.h"
 #include "ops/conv.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -22,6 +23,16 @@ struct grid {
 };
 
 static const char *const pad_names[] = { "zeros", "border", "reflection" };
+
+const char *
+hb_floats_grid_sample(const hb_node *n)
+{
+	const struct grid *k = n->aux;
+
+	if (n->in[0]->shape.rank != 4)
+		return "a grid of other than two dimensions";
+	return k->mode == CUBIC ? "cubic sampling" : k->pad == REFLECTION ? "reflection at the border" : NULL;
+}
 
 static hb_status
 shape_grid_sample(hb_graph *g, hb_node *n)
@@ -183,11 +194,13 @@ static const hb_attr_row grid_rows[] = {
 	{ "align_corners", HB_ATTR_INT, false, 0, 0 }, { "mode", HB_ATTR_STRING, false, 0, 0 },
 	{ "padding_mode", HB_ATTR_STRING, false, 0, 0 }, { 0 } };
 
-const hb_op hb_op_grid_sample = {
-	.name = "GridSample", .since = 16, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
-	.attrs = grid_rows, .in_types = { HB_ANY, FLOATS }, .shape = shape_grid_sample, .run = run_grid_sample,
-	.role = HB_ROLE_PASS,
-};
+#define GRID_SAMPLE                                                                                     \
+	.name = "GridSample", .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .attrs = grid_rows, \
+	.in_types = { HB_ANY, FLOATS }, .shape = shape_grid_sample, .run = run_grid_sample,             \
+	.role = HB_ROLE_PASS, .convert = hb_to_fx_grid_sample, .floats = hb_floats_grid_sample, .places = 1 << 1
+
+const hb_op hb_op_grid_sample = { GRID_SAMPLE, .since = 16 };
+const hb_op hb_op_horizon_grid_sample = { GRID_SAMPLE, .domain = "horizon", .since = 1 };
 
 /* ---- AffineGrid ---- */
 
@@ -252,138 +265,6 @@ const hb_op hb_op_affine_grid = {
 	.in_types = { FLOATS, HB_BIT(HB_I64) },
 	.shape = shape_affine_grid,
 	.run = run_affine_grid,
-};
-
-/* ---- RoiAlign ---- */
-
-/* Four neighbours of (y, x) and their weights; false where the place is outside. */
-static bool
-corners(double y, double x, int64_t h, int64_t w, int64_t *at, double *weight)
-{
-	if (!(y >= -1 && y <= (double)h && x >= -1 && x <= (double)w))
-		return false;
-	y = HB_MAX(y, 0);
-	x = HB_MAX(x, 0);
-	int64_t y0 = HB_MIN((int64_t)y, h - 1), x0 = HB_MIN((int64_t)x, w - 1);
-	int64_t y1 = HB_MIN(y0 + 1, h - 1), x1 = HB_MIN(x0 + 1, w - 1);
-	double fy = y0 == h - 1 ? 0 : y - (double)y0, fx = x0 == w - 1 ? 0 : x - (double)x0;
-	const int64_t ix[4] = { y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1 };
-	const double wt[4] = { (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx };
-	memcpy(at, ix, sizeof(ix));
-	memcpy(weight, wt, sizeof(wt));
-	return true;
-}
-
-static hb_status
-shape_roi(hb_graph *g, hb_node *n, int64_t ph, int64_t pw, int64_t roi_width)
-{
-	const hb_shape *x = &n->in[0]->shape, *rois = &n->in[1]->shape;
-
-	if (x->rank != 4 || rois->rank != 2 || rois->dim[1] != roi_width)
-		return HB_BAD(g, n, "input must have rank 4 and rois %lld numbers each", (long long)roi_width);
-	if (ph < 1 || pw < 1)
-		return HB_BAD(g, n, "output is %lldx%lld", (long long)ph, (long long)pw);
-	if (!hb_shape_elems(x) && rois->dim[0])
-		return HB_BAD(g, n, "input is empty");
-	hb_shape s = { 4, { rois->dim[0], x->dim[1], ph, pw } };
-	return hb_set_out(g, n, 0, HB_F32, &s);
-}
-
-static hb_status
-shape_roi_align(hb_graph *g, hb_node *n)
-{
-	const char *mode = hb_attr_s(n, "mode", "avg"),
-		   *how = hb_attr_s(n, "coordinate_transformation_mode", "half_pixel");
-	int64_t ratio = hb_attr_i(n, "sampling_ratio", 0);
-	const hb_tensor *batch = n->in[2];
-
-	if (strcmp(mode, "avg") && strcmp(mode, "max"))
-		return HB_BAD(g, n, "mode is '%s'; avg or max is taken", mode);
-	if (strcmp(how, "half_pixel") && strcmp(how, "output_half_pixel"))
-		return HB_BAD(g, n, "coordinate_transformation_mode is '%s'; half_pixel or output_half_pixel is taken",
-			      how);
-	if (ratio < 0 || ratio > 256)
-		return HB_BAD(g, n, "sampling_ratio is %lld; 0 to 256 is taken", (long long)ratio);
-	if (batch->shape.rank != 1 || n->in[1]->shape.rank != 2 || batch->shape.dim[0] != n->in[1]->shape.dim[0])
-		return HB_BAD(g, n, "batch_indices must have one entry for each roi");
-	return shape_roi(g, n, hb_attr_i(n, "output_height", 1), hb_attr_i(n, "output_width", 1), 4);
-}
-
-struct roi_call {
-	const hb_call *c;
-	double scale, offset;
-	bool max;
-	int64_t ratio;
-};
-
-/* How many places are sampled along a bin; rois of absurd size are sampled sparsely. */
-static int64_t
-samples(int64_t ratio, double extent, int64_t bins)
-{
-	double n = ceil(extent / (double)bins);
-
-	return ratio > 0 ? ratio : n >= 1 ? (int64_t)HB_MIN(n, 4096.0) : 0;
-}
-
-static void
-roi_cells(void *arg, int64_t begin, int64_t end, int worker)
-{
-	const struct roi_call *k = arg;
-	const hb_val *x = k->c->in[0], *y = k->c->out[0];
-	const int64_t *o = y->shape.dim, *d = x->shape.dim;
-
-	(void)worker;
-	for (int64_t i = begin; i < end; i++) {
-		int64_t roi = i / (o[1] * o[2] * o[3]), ch = i / (o[2] * o[3]) % o[1], py = i / o[3] % o[2],
-			px = i % o[3];
-		const float *r = (const float *)k->c->in[1]->data + roi * 4;
-		int64_t batch = HB_MAX(0, HB_MIN(hb_val_i(k->c->in[2], roi), d[0] - 1));
-		const float *plane = (const float *)x->data + (batch * d[1] + ch) * d[2] * d[3];
-		double x0 = (double)r[0] * k->scale - k->offset, y0 = (double)r[1] * k->scale - k->offset;
-		double w = (double)r[2] * k->scale - k->offset - x0, h = (double)r[3] * k->scale - k->offset - y0;
-		if (k->offset == 0) {
-			w = HB_MAX(w, 1);
-			h = HB_MAX(h, 1);
-		}
-		int64_t ny = samples(k->ratio, h, o[2]), nx = samples(k->ratio, w, o[3]), at[4];
-		double bh = h / (double)o[2], bw = w / (double)o[3], sum = 0, wt[4];
-		bool any = false;
-		for (int64_t s = 0; s < ny * nx; s++) {
-			double yy = y0 + (double)py * bh + ((double)(s / nx) + 0.5) * bh / (double)ny;
-			double xx = x0 + (double)px * bw + ((double)(s % nx) + 0.5) * bw / (double)nx;
-			bool inside = corners(yy, xx, d[2], d[3], at, wt);
-			for (int t = 0; t < 4; t++) {
-				double v = inside ? wt[t] * (double)plane[at[t]] : 0;
-				sum = !k->max ? sum + v : any && sum > v ? sum : v;
-				any = true;
-			}
-		}
-		((float *)y->data)[i] = (float)(k->max ? sum : sum / (double)HB_MAX(ny * nx, 1));
-	}
-}
-
-static void
-run_roi_align(const hb_call *c)
-{
-	const char *how = hb_attr_s(c->n, "coordinate_transformation_mode",
-				    c->n->version < 16 ? "output_half_pixel" : "half_pixel");
-	struct roi_call k = { c, (double)hb_attr_f(c->n, "spatial_scale", 1), strcmp(how, "half_pixel") ? 0 : 0.5,
-			      !strcmp(hb_attr_s(c->n, "mode", "avg"), "max"), hb_attr_i(c->n, "sampling_ratio", 0) };
-	int64_t n = hb_val_elems(c->out[0]);
-
-	if (n)
-		hb_parallel(c->cx, n, 64, roi_cells, &k);
-}
-
-static const hb_attr_row roi_rows[] = {
-	{ "coordinate_transformation_mode", HB_ATTR_STRING, false, 16, 0 }, { "mode", HB_ATTR_STRING, false, 0, 0 },
-	{ "output_height", HB_ATTR_INT, false, 0, 0 }, { "output_width", HB_ATTR_INT, false, 0, 0 },
-	{ "sampling_ratio", HB_ATTR_INT, false, 0, 0 }, { "spatial_scale", HB_ATTR_FLOAT, false, 0, 0 }, { 0 } };
-
-const hb_op hb_op_roi_align = {
-	.name = "RoiAlign", .since = 10, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
-	.attrs = roi_rows, .types = FLOATS, .in_types = { 0, 0, HB_BIT(HB_I64) },
-	.shape = shape_roi_align, .run = run_roi_align, .role = HB_ROLE_PASS,
 };
 
 /* ---- NonMaxSuppression: computed when shapes are inferred, as its extent depends on it ---- */

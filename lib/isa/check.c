@@ -219,7 +219,7 @@ check_sample(const hb_insn *i)
 		const hb_view *t = &i->v[k];
 		if (!is(t, HB_BIT(HB_I32)) || t->rank != 2 || t->base % 4)
 			return "sample's tables are not int32 of rank 2";
-		if (mode > 1 && (t->ext[0] != out->ext[0] || t->ext[1] != out->ext[1] || t->ring_rows || t->stride[0] % 4 || t->stride[1] % 4))
+		if (mode > 1 && (t->ext[0] != out->ext[0] || t->ext[1] != out->ext[1] || t->stride[0] % 4 || t->stride[1] % 4))
 			return "sample's places are not one int32 an element";
 		if (mode < 2 && (t->ext[0] != out->ext[k - 2] || t->ext[1] != 2 || !dense(t)))
 			return "sample's tables are not two int32 a row and a column";

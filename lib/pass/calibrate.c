@@ -13,6 +13,8 @@ hb_const_is_data(const hb_node *n, int i)
 	};
 	if (n->group && (n->group->chain_in || n->group->bias == n))
 		return false;
+	if (hb_is_places(n, i))
+		return n->in[i]->dtype == HB_F32;
 	if (!strcmp(n->op_type, "MatMul"))
 		return i == 0;
 	for (size_t k = 0; k < HB_LEN(ops); k++) {
@@ -37,6 +39,27 @@ role_of(const hb_node *n)
 	return n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role;
 }
 
+/* Whether t says where a reader, or one behind operators that pass it on, is to read. */
+static bool
+is_places(const hb_tensor *t, int depth)
+{
+	for (size_t i = 0; i < t->nuses; i++) {
+		const hb_node *n = t->uses[i].node;
+		int at = t->uses[i].index;
+		if (n->on != HB_ON_BPU || n->group || !n->op)
+			continue;
+		if (hb_is_places(n, at))
+			return true;
+		for (int k = 0; n->op->role == HB_ROLE_PASS && at == 0 && depth > 0 && k < n->nout; k++) {
+			if (n->out[k] && is_places(n->out[k], depth - 1))
+				return true;
+		}
+	}
+	return false;
+}
+
+enum { PASSED_ON = 8 };		/* operators between a tensor and the reader that takes it for places */
+
 hb_edge *
 hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 {
@@ -47,6 +70,8 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 		return NULL;
 	const hb_qconfig *own = c->o->config ? c->o->config(c->o->config_arg, n, t) : NULL;
 	e->cfg = own ? *own : c->o->activations;
+	if (!own && is_places(t, PASSED_ON))
+		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX } };
 	if (e->cfg.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
 		e->cfg.dtype = HB_I8;	/* a neighbour takes no int16 */
 		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);

@@ -720,8 +720,8 @@ sample_places(void *arg, int64_t begin, int64_t end, int worker)
 		uint32_t oy = (uint32_t)(at / out->ext[1]), ox = (uint32_t)(at % out->ext[1]);
 		int64_t y, x, iy[2], ix[2], wy[2], wx[2];
 
-		hb_load64(j->at[2] + oy * (size_t)i->v[2].stride[0] + ox * (size_t)i->v[2].stride[1], 0, HB_I32, 1, &y);
-		hb_load64(j->at[3] + oy * (size_t)i->v[3].stride[0] + ox * (size_t)i->v[3].stride[1], 0, HB_I32, 1, &x);
+		hb_load64(hb_view_row(&i->v[2], j->at[2], oy) + ox * (size_t)i->v[2].stride[1], 0, HB_I32, 1, &y);
+		hb_load64(hb_view_row(&i->v[3], j->at[3], oy) + ox * (size_t)i->v[3].stride[1], 0, HB_I32, 1, &x);
 		neighbours(y, a->ext[0], outside, linear, iy, wy);
 		neighbours(x, a->ext[1], outside, linear, ix, wx);
 		uint8_t *to = hb_view_row(out, j->at[0], oy) + ox * (size_t)out->stride[1];

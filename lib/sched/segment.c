@@ -489,7 +489,7 @@ mark_windowed(hb_node *n)
 		return;
 	for (int k = 0; k <= n->nin; k++) {
 		hb_tensor *t = k < n->nin ? n->in[k] : n->out[0];
-		if (!t || (k < n->nin && k < 32 && n->op->sched->params >> k & 1))
+		if (!t || (k < n->nin && k < 32 && (n->op->sched->params | n->op->sched->plain) >> k & 1))
 			continue;
 		if (t->shape.rank == 3 || t->shape.rank == 4)
 			hb_lay_of(t)->windowed = true;

@@ -724,7 +724,7 @@ places_trial(uint64_t seed)
 	make(&o[0], dt, 3, (uint32_t[]){ oh, ow, ch }, next() % 2, false);
 	make(&o[1], dt, 3, (uint32_t[]){ h, w, ch }, next() % 2, false);
 	for (int k = 2; k < 4; k++) {
-		make(&o[k], HB_I32, 2, (uint32_t[]){ oh, ow }, false, false);
+		make(&o[k], HB_I32, 2, (uint32_t[]){ oh, ow }, next() % 2, false);
 		for (uint32_t r = 0; r < oh * ow; r++) {
 			int32_t at = range(-3, 11) * 65536 + (range(0, 2) ? range(0, 65535) : range(0, 2) * 32768);
 

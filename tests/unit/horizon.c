@@ -1,0 +1,532 @@
+/* horizon: operators that read at computed places, and those of the domain "horizon". Each is held against a
+ * reference written here in plain double loops from its definition: the float kernel to 1e-4 of the largest value, the
+ * fixed-point graph, given the same integers, to 1 LSB of the reference quantized (SEMANTICS 5), and the machine to the
+ * fixed-point graph, bit for bit and without hazards (laws 1, 4, 5). */
+#include "tests/test.h"
+
+#include <math.h>
+
+#include "lib/pass/pass.h"
+#include "lib/run/run.h"
+#include "lib/sched/sched.h"
+
+enum { MAX_ELEMS = 1 << 17, MAX_INPUTS = 6 };
+
+static uint32_t seed;
+
+static int
+pick(int n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (int)(seed >> 8) % n;
+}
+
+/* Uniform in [lo, hi], now and then an end. */
+static float
+real(double lo, double hi)
+{
+	int k = pick(40);
+
+	return (float)(k == 0 ? lo : k == 1 ? hi : lo + (hi - lo) * pick(1 << 20) / (1 << 20));
+}
+
+/* ---- a case: one node, its inputs' values, and what it should give ---- */
+
+typedef struct op_case op_case;
+struct op_case {
+	hb_graph *g;
+	hb_node *n;
+	float *in[MAX_INPUTS];		/* of the node's inputs that are graph inputs */
+	double apart;			/* LSB that fixed point may differ by; 0: 1 */
+	bool (*steady)(const op_case *c, const hb_val *in, int64_t i);	/* whether output i lies off such a jump; NULL: all do */
+};
+
+typedef void build_fn(op_case *c);
+typedef double value_fn(const op_case *c, const hb_val *in, int64_t i);	/* output i, of the values at in */
+
+static hb_node *
+node_of(op_case *c, const char *domain, const char *op, int version, int nin)
+{
+	hb_node *n = hb_node_new(c->g, NULL, "y", domain, op, version, nin, 1);
+	hb_source *s = HB_NEW(c->g->arena, hb_source);
+
+	*s = (hb_source){ .name = n->name, .op_type = n->op_type, .now = n };
+	n->sources = n->last_source = s;
+	c->g->sources = c->g->last_source = s;
+	hb_node_set_out(n, 0, hb_tensor_new(c->g, "y", HB_NONE, NULL));
+	return c->n = n;
+}
+
+/* A graph input with values in [lo, hi]. */
+static float *
+values(op_case *c, int k, hb_shape s, double lo, double hi)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "x%d", k);
+	hb_node_set_in(c->g, c->n, k, test_input(c->g, hb_arena_str(c->g->arena, name), s));
+	c->in[k] = hb_arena_alloc(c->g->arena, (size_t)hb_shape_elems(&s) * 4 + 64);
+	for (int64_t i = 0; i < hb_shape_elems(&s); i++)
+		c->in[k][i] = real(lo, hi);
+	return c->in[k];
+}
+
+static void
+text(op_case *c, const char *name, const char *v)
+{
+	assert_true(hb_attr_set_s(c->g, c->n, name, v));
+}
+
+static void
+number(op_case *c, const char *name, int64_t v)
+{
+	assert_true(hb_attr_set_i(c->g, c->n, name, v));
+}
+
+static double
+at(const hb_val *v, int64_t i)
+{
+	return (double)((const float *)v->data)[i];
+}
+
+/* ---- running a case ---- */
+
+static hb_status
+feed(void *arg, int64_t k, hb_val *in, bool *more)
+{
+	const op_case *c = arg;
+	int at_input = 0;
+
+	*more = k < 1;
+	for (int i = 0; *more && i < c->n->nin; i++)
+		if (c->in[i]) {
+			memcpy(in[at_input].data, c->in[i], (size_t)hb_shape_elems(&in[at_input].shape) * 4);
+			at_input++;
+		}
+	return HB_OK;
+}
+
+static void
+run(const op_case *c, hb_graph *g, hb_val *out)
+{
+	hb_val in[MAX_INPUTS];
+	hb_status st;
+	hb_exec *ex = hb_exec_new(g, &st);
+	int k = 0;
+
+	assert_non_null(ex);
+	for (int i = 0; i < c->n->nin; i++)
+		if (c->in[i]) {
+			in[k] = (hb_val){ g->inputs[k]->dtype, g->inputs[k]->shape, c->in[i] };
+			k++;
+		}
+	hb_val got[4];
+	assert_int_equal(hb_exec_run(ex, in, got, NULL, NULL), HB_OK);
+	for (size_t i = 0; i < g->noutputs; i++) {
+		size_t bytes = (size_t)hb_shape_elems(&got[i].shape) * hb_dtype_size(got[i].dtype);
+		out[i] = (hb_val){ got[i].dtype, got[i].shape, hb_arena_dup(g->arena, got[i].data, bytes + 1) };
+	}
+	hb_exec_free(ex);
+}
+
+/* The node's inputs as the fixed-point graph has them: rounded to their scales. */
+static void
+inputs_of(const op_case *c, bool quantized, hb_val *in)
+{
+	for (int i = 0; i < c->n->nin; i++) {
+		const hb_tensor *t = c->n->in[i];
+		if (!t)
+			continue;
+		const void *v = c->in[i] ? c->in[i] : hb_tensor_data(c->g, c->n->in[i]);
+		in[i] = (hb_val){ t->dtype, t->shape, (void *)(uintptr_t)v };
+		if (!quantized || t->dtype != HB_F32)
+			continue;
+		int64_t count = hb_tensor_elems(t);
+		in[i].data = hb_arena_alloc(c->g->arena, (size_t)count * 4 + 64);
+		hb_fake_quant_n(c->g->cx, v, t->q.scale, t->q.dtype, HB_HALF_EVEN, in[i].data, count);
+	}
+}
+
+static void
+assert_machine(const op_case *c, hb_graph *fixed, const hb_march *m, int level)
+{
+	hb_sched_options so = { .level = level };
+	hb_ctx *cx = c->g->cx;
+	hb_program *p;
+	hb_hazard h[4];
+	size_t nh;
+	hb_val in[MAX_INPUTS], out[4], want[4];
+	int k = 0;
+
+	assert_int_equal(hb_schedule(fixed, m, &so, &p), HB_OK);
+	assert_int_equal(hb_hazards(cx, p, h, HB_LEN(h), &nh), HB_OK);
+	assert_int_equal(nh, 0);
+	hb_sim_options o = { .tags = true, .seed = seed };
+	hb_sim *sim;
+	for (int i = 0; i < c->n->nin; i++)
+		if (c->in[i]) {
+			in[k] = (hb_val){ fixed->inputs[k]->dtype, fixed->inputs[k]->shape, c->in[i] };
+			k++;
+		}
+	assert_int_equal(hb_sim_new(cx, p, &m->fig, &o, &sim), HB_OK);
+	assert_int_equal(hb_sim_run(sim, in, out), HB_OK);
+	run(c, fixed, want);
+	for (size_t i = 0; i < fixed->noutputs; i++)
+		assert_memory_equal(out[i].data, want[i].data, (size_t)hb_shape_elems(&want[i].shape) * hb_dtype_size(want[i].dtype));
+	hb_sim_stats stats;
+	hb_estimate e;
+	hb_sim_stats_get(sim, &stats);
+	assert_int_equal(hb_estimate_run(cx, p, &m->fig, cx->arena, NULL, NULL, &e), HB_OK);
+	assert_int_equal(stats.loaded, e.loaded);
+	assert_int_equal(stats.stored, e.stored);
+	hb_sim_free(sim);
+}
+
+static double worst_apart;
+
+static void
+one_case(const char *name, build_fn *build, value_fn *value, hb_dtype dt, uint32_t s)
+{
+	test_log log = { .count = 0 };
+	hb_ctx *cx = test_ctx(&log, 1 + (int)(s & 1));
+	op_case c = { .g = hb_graph_new(cx) };
+	hb_val in[MAX_INPUTS], out[4];
+	hb_march m = *hb_march_find("bayes");
+	hb_graph *fixed = NULL;
+	double largest = 1e-6;
+
+	seed = s;
+	build(&c);
+	test_output(c.g, c.n->out[0]);
+	if (hb_pass_shapes(c.g, false) != HB_OK)
+		fail_msg("%s, seed %u: %s", name, s, log.text);
+	int64_t count = hb_tensor_elems(c.n->out[0]);
+	assert_true(count <= MAX_ELEMS);
+
+	inputs_of(&c, false, in);
+	run(&c, c.g, out);
+	double *want = hb_arena_alloc(c.g->arena, (size_t)count * sizeof(double) + 64);
+	for (int64_t i = 0; i < count; i++) {
+		want[i] = value(&c, in, i);
+		largest = fmax(largest, fabs(want[i]));
+	}
+	for (int64_t i = 0; i < count; i++)
+		if ((!c.steady || c.steady(&c, in, i)) && fabs(at(&out[0], i) - want[i]) > 1e-4 * largest)
+			fail_msg("%s, seed %u: float output %lld is %g; its definition gives %g", name, s, (long long)i, at(&out[0], i), want[i]);
+
+	if (c.n->op->floats && c.n->op->floats(c.n))
+		fail_msg("%s, seed %u: %s", name, s, c.n->op->floats(c.n));
+	c.n->on = HB_ON_BPU;
+	hb_calib_options co = { .activations = { .dtype = dt, .observer = { .kind = HB_OBS_MINMAX } }, .low_precision_output = true, .sample = feed, .arg = &c };
+	if (hb_pass_calibrate(c.g, &co) != HB_OK || hb_pass_convert(c.g, HB_HALF_EVEN, &fixed) != HB_OK)
+		fail_msg("%s, seed %u: %s", name, s, log.text);
+	run(&c, fixed, out);
+	inputs_of(&c, true, in);
+	const hb_q *q = &c.n->out[0]->q;
+	for (int64_t i = 0; i < count; i++) {
+		if (c.steady && !c.steady(&c, in, i))
+			continue;
+		double ref = rint(fmin(fmax(value(&c, in, i) / q->scale, hb_qmin(q->dtype)), hb_qmax(q->dtype)));
+		double got = rint(at(&out[0], i) / q->scale);
+		worst_apart = fmax(worst_apart, fabs(got - ref));
+		if (fabs(got - ref) > (c.apart ? c.apart : 1))
+			fail_msg("%s %s, seed %u: output %lld is %g; the reference gives %g", name, hb_dtype_name(dt), s, (long long)i, got, ref);
+	}
+	m.fig.sram_bytes = s % 3 ? 1 << 20 : 48 << 10;
+	assert_machine(&c, fixed, &m, (int)(s / 3 % 3));
+	hb_graph_free(fixed);
+	hb_graph_free(c.g);
+	hb_ctx_free(cx);
+}
+
+static void
+repeat(const char *name, build_fn *build, value_fn *value, bool int16_too, int times)
+{
+	worst_apart = 0;
+	for (int k = 1; k <= times; k++)
+		one_case(name, build, value, int16_too && k % 2 ? HB_I16 : HB_I8, (uint32_t)k * 2654435761u);
+	printf("%s: seeds k * 2654435761, k = 1..%d; at most %g LSB apart\n", name, times, worst_apart);
+}
+
+/* ---- bilinear reading ---- */
+
+static double
+pixel(const hb_val *x, int64_t plane, int64_t r, int64_t c, bool zero)
+{
+	int64_t h = x->shape.dim[2], w = x->shape.dim[3];
+
+	if (zero && (r < 0 || c < 0 || r >= h || c >= w))
+		return 0;
+	r = r < 0 ? 0 : r >= h ? h - 1 : r;
+	c = c < 0 ? 0 : c >= w ? w - 1 : c;
+	return at(x, (plane * h + r) * w + c);
+}
+
+static double
+between(const hb_val *x, int64_t plane, double r, double c, bool zero)
+{
+	int64_t r0 = (int64_t)floor(r), c0 = (int64_t)floor(c);
+	double fr = r - (double)r0, fc = c - (double)c0;
+
+	return (1 - fr) * ((1 - fc) * pixel(x, plane, r0, c0, zero) + fc * pixel(x, plane, r0, c0 + 1, zero)) +
+	       fr * ((1 - fc) * pixel(x, plane, r0 + 1, c0, zero) + fc * pixel(x, plane, r0 + 1, c0 + 1, zero));
+}
+
+/* ---- GridSample ---- */
+
+/* Where output i reads: torch's documentation of grid_sample. */
+static void
+grid_place(const op_case *c, const hb_val *in, int64_t i, double *r, double *col)
+{
+	const int64_t *x = in[0].shape.dim, *o = in[1].shape.dim;
+	int64_t area = o[1] * o[2], b = i / (x[1] * area), k = (b * area + i % area) * 2;
+	double gx = at(&in[1], k), gy = at(&in[1], k + 1);
+
+	if (hb_attr_i(c->n, "align_corners", 0)) {
+		*col = (gx + 1) / 2 * (double)(x[3] - 1);
+		*r = (gy + 1) / 2 * (double)(x[2] - 1);
+	} else {
+		*col = ((gx + 1) * (double)x[3] - 1) / 2;
+		*r = ((gy + 1) * (double)x[2] - 1) / 2;
+	}
+}
+
+static double
+grid_value(const op_case *c, const hb_val *in, int64_t i)
+{
+	const int64_t *x = in[0].shape.dim, *o = in[1].shape.dim;
+	bool zero = strcmp(hb_attr_s(c->n, "padding_mode", "zeros"), "border") != 0;
+	double r, col;
+
+	grid_place(c, in, i, &r, &col);
+	r = fmin(fmax(r, -4), (double)x[2] + 4);
+	col = fmin(fmax(col, -4), (double)x[3] + 4);
+	if (!zero) {
+		r = fmin(fmax(r, 0), (double)(x[2] - 1));
+		col = fmin(fmax(col, 0), (double)(x[3] - 1));
+	}
+	if (!strcmp(hb_attr_s(c->n, "mode", "linear"), "nearest"))
+		return pixel(&in[0], i / (o[1] * o[2]), (int64_t)rint(r), (int64_t)rint(col), zero);
+	return between(&in[0], i / (o[1] * o[2]), r, col, zero);
+}
+
+static bool
+off_a_half(const op_case *c, const hb_val *in, int64_t i)
+{
+	double r, col;
+
+	grid_place(c, in, i, &r, &col);
+	return fabs(r - floor(r) - 0.5) > 1e-3 && fabs(col - floor(col) - 0.5) > 1e-3;
+}
+
+static void
+build_grid(op_case *c)
+{
+	static const char *const paddings[] = { "zeros", "border" };
+	int b = 1 + pick(2), ch = 1 + pick(20), h = 1 + pick(20), w = 1 + pick(20), oh = 1 + pick(16), ow = 1 + pick(16);
+	bool nearest = pick(3) == 0;
+
+	node_of(c, pick(2) ? "" : "horizon", "GridSample", 16, 2);
+	if (*c->n->domain)
+		c->n->version = 1;
+	values(c, 0, test_shape(4, b, ch, h, w), -2, 3);
+	float *g = values(c, 1, test_shape(4, b, oh, ow, 2), -1.3, 1.2);
+	for (int i = 0; i < b * oh * ow * 2; i += 1 + pick(9))	/* middles and borders of elements, corners */
+		g[i] = pick(2) ? (float)(2 * pick(h + 1) - h) / (float)h : (float)(pick(3) - 1);
+	text(c, "mode", nearest ? "nearest" : *c->n->domain ? "bilinear" : "linear");
+	text(c, "padding_mode", paddings[pick(2)]);
+	number(c, "align_corners", pick(2));
+	c->steady = nearest ? off_a_half : NULL;
+}
+
+static void
+grids_are_read_as_torch_defines(void **state)
+{
+	(void)state;
+	repeat("GridSample", build_grid, grid_value, true, 160);
+}
+
+/* ---- regions ---- */
+
+typedef struct regions {
+	int64_t h, w, ratio;
+	bool aligned;
+	double scale[5];
+	int maps, boxes;
+	int size, level;
+} regions;
+
+static regions
+regions_of(const op_case *c)
+{
+	const hb_node *n = c->n;
+	size_t count;
+	bool onnx = !*n->domain;
+	const int64_t *size = hb_attr_ints(n, "output_size", &count);
+	regions r = {
+		.h = onnx ? hb_attr_i(n, "output_height", 1) : size[0], .w = onnx ? hb_attr_i(n, "output_width", 1) : size[count - 1],
+		.ratio = hb_attr_i(n, "sampling_ratio", 0), .maps = 1, .boxes = 1, .scale = { (double)hb_attr_f(n, "spatial_scale", 1) },
+		.aligned = onnx ? strcmp(hb_attr_s(n, "coordinate_transformation_mode", "half_pixel"), "half_pixel") == 0 : hb_attr_i(n, "aligned", 0),
+		.size = (int)hb_attr_i(n, "canonical_scale", 224), .level = (int)hb_attr_i(n, "canonical_level", 4),
+	};
+	const float *scales = hb_attr_floats(n, "scales", &count);
+
+	if (scales) {
+		r.maps = r.boxes = n->nin - 1;
+		for (int k = 0; k < r.maps; k++)
+			r.scale[k] = (double)scales[k];
+	}
+	return r;
+}
+
+/* The map of a region: floor(level + log2(sqrt(area) / size) + 1e-6), limited to those there are. */
+static double
+level_of(const regions *r, const hb_val *boxes, int64_t roi)
+{
+	double w = at(boxes, roi * 4 + 2) - at(boxes, roi * 4), h = at(boxes, roi * 4 + 3) - at(boxes, roi * 4 + 1);
+
+	return r->level + log2(sqrt(w * h) / r->size) + 1e-6 + log2(r->scale[0]);
+}
+
+/* Sample s of output i: where in the map (in elements). */
+static void
+roi_place(const regions *r, const hb_val *boxes, int map, int64_t roi, int64_t py, int64_t px, int64_t sy, int64_t sx, double *y, double *x)
+{
+	double off = r->aligned ? 0.5 : 0, least = r->aligned ? -INFINITY : 1;
+	double x0 = at(boxes, roi * 4) * r->scale[map] - off, y0 = at(boxes, roi * 4 + 1) * r->scale[map] - off;
+	double w = fmax(at(boxes, roi * 4 + 2) * r->scale[map] - off - x0, least);
+	double h = fmax(at(boxes, roi * 4 + 3) * r->scale[map] - off - y0, least);
+
+	*y = y0 + ((double)py + ((double)sy + 0.5) / (double)r->ratio) * h / (double)r->h;
+	*x = x0 + ((double)px + ((double)sx + 0.5) / (double)r->ratio) * w / (double)r->w;
+}
+
+static double
+roi_value(const op_case *c, const hb_val *in, int64_t i)
+{
+	regions r = regions_of(c);
+	const hb_val *boxes = &in[r.boxes];
+	int64_t channels = in[0].shape.dim[1], px = i % r.w, py = i / r.w % r.h, ch = i / (r.w * r.h) % channels, roi = i / (r.w * r.h * channels);
+	int map = (int)fmin(fmax(floor(level_of(&r, boxes, roi)), 0), r.maps - 1);
+	const hb_val *m = &in[r.maps > 1 ? map : 0];
+	double h = (double)m->shape.dim[2], w = (double)m->shape.dim[3], sum = 0;
+
+	map = r.maps > 1 ? map : 0;
+	for (int64_t s = 0; s < r.ratio * r.ratio; s++) {
+		double y, x;
+		roi_place(&r, boxes, map, roi, py, px, s / r.ratio, s % r.ratio, &y, &x);
+		if (y < -1 || y > h || x < -1 || x > w)
+			continue;
+		sum += between(m, ch, fmin(fmax(y, 0), h - 1), fmin(fmax(x, 0), w - 1), false);
+	}
+	return sum / (double)(r.ratio * r.ratio);
+}
+
+/* No sample just at a border behind which the map counts as 0, no region just between two maps. */
+static bool
+off_the_borders(const op_case *c, const hb_val *in, int64_t i)
+{
+	regions r = regions_of(c);
+	const hb_val *boxes = &in[r.boxes];
+	int64_t px = i % r.w, py = i / r.w % r.h, roi = i / (r.w * r.h * in[0].shape.dim[1]);
+	double level = level_of(&r, boxes, roi);
+	int map = r.maps > 1 ? (int)fmin(fmax(floor(level), 0), r.maps - 1) : 0;
+	double h = (double)in[map].shape.dim[2], w = (double)in[map].shape.dim[3];
+
+	if (r.maps > 1 && fabs(level - rint(level)) < 2e-3)
+		return false;
+	for (int64_t s = 0; s < r.ratio * r.ratio; s++) {
+		double y, x;
+		roi_place(&r, boxes, map, roi, py, px, s / r.ratio, s % r.ratio, &y, &x);
+		if (fabs(y + 1) < 1e-3 || fabs(y - h) < 1e-3 || fabs(x + 1) < 1e-3 || fabs(x - w) < 1e-3)
+			return false;
+	}
+	return true;
+}
+
+/* Boxes of a picture of `side` elements; some reach outside, some are thin or empty. */
+static void
+boxes(op_case *c, int k, int count, double side, bool leading)
+{
+	float *b = values(c, k, leading ? test_shape(3, 1, count, 4) : test_shape(2, count, 4), 0, 1);
+
+	for (int i = 0; i < count; i++) {
+		double x = real(-0.1, 0.9) * side, y = real(-0.1, 0.9) * side, reach = pick(4) ? 0.6 : 0.02;
+		b[4 * i] = (float)x;
+		b[4 * i + 1] = (float)y;
+		b[4 * i + 2] = (float)(x + real(0, reach) * side);
+		b[4 * i + 3] = (float)(y + real(0, reach) * side);
+	}
+}
+
+static void
+build_roi(op_case *c)
+{
+	int ch = 1 + pick(20), h = 2 + pick(20), w = 2 + pick(20), count = 1 + pick(5);
+	float scale = (float)(1 << pick(3)) / 8;
+	bool onnx = pick(2);
+
+	if (onnx) {
+		static const int64_t zero[8];
+		hb_shape s = { 1, { count } };
+		node_of(c, "", "RoiAlign", 16, 3);
+		hb_node_set_in(c->g, c->n, 2, hb_tensor_const(c->g, "batch", HB_I64, &s, zero));
+		text(c, "coordinate_transformation_mode", pick(2) ? "half_pixel" : "output_half_pixel");
+		number(c, "output_height", 1 + pick(5));
+		number(c, "output_width", 1 + pick(5));
+	} else {
+		const int64_t size[2] = { 1 + pick(5), 1 + pick(5) };
+		node_of(c, "horizon", "RoIAlign", 1, 2);
+		assert_true(hb_attr_set_ints(c->g, c->n, "output_size", size, 2));
+		number(c, "aligned", pick(2));
+	}
+	number(c, "sampling_ratio", 1 + pick(3));
+	assert_true(hb_attr_set_f(c->g, c->n, "spatial_scale", scale));
+	values(c, 0, test_shape(4, 1, ch, h, w), -2, 3);
+	boxes(c, 1, count, HB_MAX(h, w) / (double)scale, !onnx && pick(2));
+	c->steady = off_the_borders;
+}
+
+static void
+regions_are_resampled(void **state)
+{
+	(void)state;
+	repeat("RoiAlign", build_roi, roi_value, false, 120);
+}
+
+static void
+build_multi_scale(op_case *c)
+{
+	int maps = 1 + pick(4), ch = 1 + pick(12), side = 64 * (1 + pick(3));
+	float scales[4];
+	int64_t size = 1 + pick(4);
+
+	node_of(c, "horizon", "MultiScaleRoIAlign", 1, maps + 1);
+	for (int k = 0; k < maps; k++) {
+		scales[k] = 1.0f / (float)(4 << k);
+		values(c, k, test_shape(4, 1, ch, HB_MAX(side >> (2 + k), 1), HB_MAX(side >> (2 + k), 1)), -2, 2 + k);
+	}
+	boxes(c, maps, 1 + pick(5), side, false);
+	assert_true(hb_attr_set_floats(c->g, c->n, "scales", scales, (size_t)maps) && hb_attr_set_ints(c->g, c->n, "output_size", &size, 1));
+	number(c, "sampling_ratio", 1 + pick(2));
+	number(c, "canonical_scale", side / 2);
+	c->steady = off_the_borders;
+}
+
+static void
+regions_are_read_from_the_map_of_their_size(void **state)
+{
+	(void)state;
+	repeat("MultiScaleRoIAlign", build_multi_scale, roi_value, false, 60);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(grids_are_read_as_torch_defines), cmocka_unit_test(regions_are_resampled),
+		cmocka_unit_test(regions_are_read_from_the_map_of_their_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
