@@ -666,15 +666,12 @@ static bool readers_take(const hb_march *m, const hb_tensor *t, hb_dtype dt, int
 {
 	for (size_t i = 0; i < t->nuses; i++) {
 		const hb_node *n = root_of_const(t->uses[i].node);
-		const hb_op *reader = t->uses[i].node->op;
 		if (n->on != HB_ON_BPU || hb_is_places(t->uses[i].node, t->uses[i].index))
 			continue;
 		if (--*steps < 0 || depth >= DEPTH)
 			return false;
 		bool chain = n->group && n->group->chain_in;
 		if (!chain && !(hb_march_types(m, n, false) & HB_BIT(dt)))
-			return false;
-		if (!chain && dt != HB_I8 && reader && t->uses[i].index < 32 && reader->fx_int8 >> t->uses[i].index & 1)
 			return false;
 		bool passes = !chain && n->op && (n->op->role == HB_ROLE_PASS || n->op->role == HB_ROLE_CAT);
 		const hb_node *last = n->group && n->group->last ? n->group->last : n;

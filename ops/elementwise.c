@@ -122,10 +122,13 @@ shape_bool(hb_graph *g, hb_node *n)
 	}
 
 #define FLOAT_FN(id, onnx, first, rows, pars, f32_expr, lut_expr)                               \
+	FLOAT_FN_BY(id, onnx, first, rows, pars, f32_expr, lut_expr, NULL)
+
+#define FLOAT_FN_BY(id, onnx, first, rows, pars, f32_expr, lut_expr, convert_)                  \
 	F32_MAP(id, float, f32_expr)                                                            \
 	LUT(id, PARS pars, lut_expr)                                                            \
 	static const map id##_map = { id##_f32, NULL, PARS pars };                              \
-	MAP_ROW(id, onnx, first, rows, FLOATS, hb_shape_same, .role = HB_ROLE_OWN, .lut = id##_lut)
+	MAP_ROW(id, onnx, first, rows, FLOATS, hb_shape_same, .role = HB_ROLE_OWN, .lut = id##_lut, .convert = convert_)
 
 /* Floats and integers. */
 #define NUMBER_FN(id, onnx, first, rows, mask, f32_expr, wide_expr, lut_expr, role_, convert_)  \
@@ -165,8 +168,8 @@ FLOAT_FN(cosh, "Cosh", 9, NULL, ({ NULL, 0 }), hb_coshf(a), cosh(v))
 FLOAT_FN(asinh, "Asinh", 9, NULL, ({ NULL, 0 }), hb_asinhf(a), asinh(v))
 FLOAT_FN(acosh, "Acosh", 9, NULL, ({ NULL, 0 }), hb_acoshf(a), acosh(v))
 FLOAT_FN(atanh, "Atanh", 9, NULL, ({ NULL, 0 }), hb_atanhf(a), atanh(v))
-FLOAT_FN(floor, "Floor", 1, ci_rows, ({ NULL, 0 }), floorf(a), floor(v))
-FLOAT_FN(ceil, "Ceil", 1, ci_rows, ({ NULL, 0 }), ceilf(a), ceil(v))
+FLOAT_FN_BY(floor, "Floor", 1, ci_rows, ({ NULL, 0 }), floorf(a), floor(v), hb_to_fx_floor)
+FLOAT_FN_BY(ceil, "Ceil", 1, ci_rows, ({ NULL, 0 }), ceilf(a), ceil(v), hb_to_fx_ceil)
 FLOAT_FN(round, "Round", 11, NULL, ({ NULL, 0 }), hb_roundf(a), rint(v))	/* half to even */
 FLOAT_FN(leaky_relu, "LeakyRelu", 1, alpha_rows, ({ "alpha", 0.01f }), a < 0 ? p0 * a : a, v < 0 ? q0 * v : v)
 FLOAT_FN(thresholded_relu, "ThresholdedRelu", 10, alpha_rows, ({ "alpha", 1.0f }), a > p0 ? a : 0.0f, v > q0 ? v : 0)
@@ -591,14 +594,12 @@ shape_compare(hb_graph *g, hb_node *n)
 		.attrs = rows, .types = mask, .shape = shape_, .run = run_##id, __VA_ARGS__     \
 	};
 
-#define ARITH(id, onnx, f32_expr, wide_expr) ARITH_ROW(id, onnx, f32_expr, wide_expr, 0)
-
-#define ARITH_ROW(id, onnx, f32_expr, wide_expr, int8s)                                         \
+#define ARITH(id, onnx, f32_expr, wide_expr)                                                    \
 	F32_PAIR(id, float, f32_expr)                                                           \
 	WIDE_PAIR(id, wide_expr)                                                                \
 	static const pair id##_pair = { id##_f32, id##_wide };                                  \
 	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN,        \
-		 .convert = hb_to_fx_##id, .fx_int8 = int8s)
+		 .convert = hb_to_fx_##id)
 
 #define COMPARE(id, onnx, first, f32_expr, wide_expr)                                           \
 	F32_PAIR(id, uint8_t, f32_expr)                                                         \
@@ -633,7 +634,7 @@ divided(int64_t a, int64_t b, bool u64)
 ARITH(add, "Add", a + b, (uint64_t)a + (uint64_t)b)
 ARITH(sub, "Sub", a - b, (uint64_t)a - (uint64_t)b)
 ARITH(mul, "Mul", a * b, (uint64_t)a * (uint64_t)b)
-ARITH_ROW(div, "Div", a / b, divided(a, b, u), 1u << 1)
+ARITH(div, "Div", a / b, divided(a, b, u))
 
 COMPARE(equal, "Equal", 1, a == b, a == b)
 COMPARE(less, "Less", 1, a < b, less(a, b, u))
@@ -855,6 +856,7 @@ shape_pow(hb_graph *g, hb_node *n)
 const hb_op hb_op_pow = {
 	.name = "Pow", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = legacy_rows, .types = HB_NUMBERS, .shape = shape_pow, .run = run_pow, .role = HB_ROLE_OWN,
+	.convert = hb_to_fx_pow, .floats = hb_floats_pow,
 };
 
 /* ---- any number of inputs ---- */

@@ -19,6 +19,7 @@ shape_ew(hb_graph *g, hb_node *n)
 {
 	static const hb_fn fns[] = {
 		HB_FN_add, HB_FN_mul, HB_FN_max, HB_FN_min, HB_FN_lt, HB_FN_le, HB_FN_eq, HB_FN_select, HB_FN_abs, HB_FN_cast,
+		HB_FN_div,
 	};
 	imms *a = HB_AUX(g, n, imms);
 	int32_t *v = a ? a->v : NULL;

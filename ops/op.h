@@ -80,7 +80,6 @@ struct hb_op {
 	hb_role role;
 	double (*lut)(const hb_node *n, double x);	/* element-wise function of one input */
 	hb_status (*convert)(hb_convert *cv, hb_node *n);	/* NULL with .lut: becomes hbcc.Lut */
-	uint32_t fx_int8;		/* inputs, by bit, that its fixed-point form takes as int8 only */
 	uint32_t places;		/* inputs, by bit, that say where to read: int16 where their producer yields it, never clipped.
 					 * HB_LAST_INPUT: the last one, wherever it is */
 	const char *(*floats)(const hb_node *n);	/* why this node has no fixed-point form, NULL: it has one; optional */

@@ -286,7 +286,7 @@ byte_table(hb_convert *cv, const hb_node *n, const hb_q *in, const hb_q *out, hb
 	if (!t)
 		return NULL;
 	for (int i = 0; i < 256; i++) {
-		int32_t y = rounded(level(f(arg, (double)(first + i) * in->scale), out->scale, out->dtype), cv->round);
+		int32_t y = rounded(level(f(arg, (float)(first + i) * in->scale), out->scale, out->dtype), cv->round);
 
 		switch (out->dtype) {
 		case HB_I8:
@@ -308,7 +308,7 @@ byte_table(hb_convert *cv, const hb_node *n, const hb_q *in, const hb_q *out, hb
 
 /* int16: segments of 64 straight pieces. One segment covers all 65536 inputs; the one that errs most is halved
  * until there are MAX_SEGMENTS or none errs. */
-enum { SEGMENT_ROW = 68, MAX_SEGMENTS = 16, FRACTION = 8 };
+enum { SEGMENT_ROW = 68, MAX_SEGMENTS = 32, FRACTION = 8 };
 
 typedef struct segment {
 	int32_t x0;
@@ -317,7 +317,8 @@ typedef struct segment {
 } segment;
 
 typedef struct segment_job {
-	double in_scale, out_scale;
+	float in_scale;
+	double out_scale;
 	hb_dtype dt;
 	hb_fx_function *f;
 	const void *arg;
@@ -327,7 +328,7 @@ typedef struct segment_job {
 static int32_t
 knot(const segment_job *j, int32_t x)
 {
-	return (int32_t)floor(level(j->f(j->arg, x * j->in_scale), j->out_scale, j->dt) * (1 << FRACTION) + 0.5);
+	return (int32_t)floor(level(j->f(j->arg, (float)x * j->in_scale), j->out_scale, j->dt) * (1 << FRACTION) + 0.5);
 }
 
 static double
@@ -361,7 +362,7 @@ segment_table(hb_convert *cv, const hb_node *n, const hb_q *in, const hb_q *out,
 	if (!exact)
 		return NULL;
 	for (int x = 0; x < 65536; x++)
-		exact[x] = (float)rint(level(f(arg, (x - 32768) * j.in_scale), j.out_scale, j.dt));
+		exact[x] = (float)rint(level(f(arg, (float)(x - 32768) * j.in_scale), j.out_scale, j.dt));
 	seg[0].error = segment_error(&j, &seg[0]);
 	while (count < MAX_SEGMENTS) {
 		int worst = -1;

@@ -153,28 +153,45 @@ hb_to_fx_mul(hb_convert *cv, hb_node *n)
 	return out ? mul_into(cv, n, in[0], in[1], out, true) : HB_ERR_NOMEM;
 }
 
-/* 1 / x with 22 fraction bits of x's integer; 0 gives what saturates any product. */
-static double
-reciprocal(const void *arg, double x)
-{
-	(void)arg;
-	return x == 0 ? 0x1p30 : 1 / x;
-}
-
 hb_status
 hb_to_fx_div(hb_convert *cv, hb_node *n)
 {
-	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL, *r;
+	hb_tensor **in = operands(cv, n), *out = in ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+	hb_node *k = out ? ew_node(cv, n, "div", out, 2, in) : NULL;
 
-	if (!out)
+	if (!k)
 		return HB_ERR_NOMEM;
-	if (in[1]->dtype != HB_I8)
-		return HB_FX_REFUSE(cv, n, "division by %s has no fixed-point form; int8 has", hb_dtype_name(in[1]->dtype));
-	r = hb_fx_temp(cv, n, "reciprocal", HB_I32, (float)(1 / (double)in[1]->q.scale * 0x1p-22), &in[1]->shape);
-	if (!r)
-		return HB_ERR_NOMEM;
-	HB_TRY(hb_fx_lookup(cv, n, in[1], r, reciprocal, NULL));
-	return mul_into(cv, n, in[0], r, out, true);
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", in[0]->q.scale / ((double)in[1]->q.scale * out->q.scale)));
+	return ew_done(cv, n, k, true);
+}
+
+/* ---- Pow ---- */
+
+const char *
+hb_floats_pow(const hb_node *n)
+{
+	const hb_tensor *e = n->in[1];
+
+	return e->is_const && e->dtype == HB_F32 && hb_tensor_elems(e) == 1 ? NULL : "an exponent that is no constant scalar";
+}
+
+static double
+power(const void *arg, double x)
+{
+	return pow(x, *(const float *)arg);
+}
+
+hb_status
+hb_to_fx_pow(hb_convert *cv, hb_node *n)
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out = x ? hb_convert_out(cv, hb_group_out(n)) : NULL;
+
+	if (hb_floats_pow(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_pow(n));
+
+	const float *e = out ? hb_tensor_data(cv->from, n->in[1]) : NULL;
+
+	return e ? hb_fx_lookup(cv, n, x, out, power, e) : HB_ERR_NOMEM;
 }
 
 /* ---- Max, Min, comparisons, Where, logic ---- */
@@ -351,6 +368,66 @@ hb_to_fx_abs(hb_convert *cv, hb_node *n)
 		return HB_ERR_NOMEM;
 	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)x->q.scale / out->q.scale));
 	return hb_fx_done(cv, k);
+}
+
+/* ---- Floor, Ceil of int16: a table would smear their steps ---- */
+
+/* floor(x) = (q * m + offset) >> shift, and so ceil. m holds the scale exactly; the offset, a multiple of `unit`, makes up
+ * for q * scale being rounded to float: of a few, the one with which the fewest of all inputs differ. */
+static int64_t
+floor_offset(double (*f)(double), float scale, int64_t m, int shift, int64_t unit)
+{
+	int64_t one = (int64_t)1 << shift, best = 0, fewest = INT64_MAX;
+
+	for (int64_t step = 0; step < one && fewest; step = step ? 2 * step : unit) {
+		int64_t offset = f == ceil ? one - unit - step : step, differ = 0;
+
+		for (int64_t q = -32768; q <= 32767; q++)
+			differ += (q * m + offset) >> shift != (int64_t)f((float)q * scale);
+		if (differ < fewest) {
+			fewest = differ;
+			best = offset;
+		}
+	}
+	return best;
+}
+
+static hb_status
+whole_number(hb_convert *cv, hb_node *n, double (*f)(double))
+{
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *out, *whole;
+	hb_node *k;
+	int e;
+
+	if (!x)
+		return HB_ERR_NOMEM;
+	frexp(x->q.scale, &e);
+	int shift = HB_MIN(30 - e, 46);
+	if (x->dtype != HB_I16 || shift < 1)
+		return hb_convert_lut(cv, n);
+	/* mb * unit takes off the half that the addition rounds with, too */
+	int64_t m = (int64_t)rint(ldexp(x->q.scale, shift)), unit = (int64_t)1 << HB_MAX(shift - 30, 0);
+	int64_t offset = floor_offset(f, x->q.scale, m, shift, unit) - ((int64_t)1 << (shift - 1));
+	out = hb_convert_out(cv, n->out[0]);
+	whole = out ? hb_fx_temp(cv, n, "whole", HB_I32, 1, &x->shape) : NULL;
+	k = whole ? ew_node(cv, n, "add", whole, 1, &x) : NULL;
+	if (!k || !hb_attr_set_i(cv->to, k, "ma", m) || !hb_attr_set_i(cv->to, k, "mb", offset / unit) || !hb_attr_set_i(cv->to, k, "shift", shift) ||
+	    !hb_attr_set_i(cv->to, k, "value", unit))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	return hb_fx_cast(cv, n, whole, out, hb_qmin(out->dtype), hb_qmax(out->dtype));
+}
+
+hb_status
+hb_to_fx_floor(hb_convert *cv, hb_node *n)
+{
+	return whole_number(cv, n, floor);
+}
+
+hb_status
+hb_to_fx_ceil(hb_convert *cv, hb_node *n)
+{
+	return whole_number(cv, n, ceil);
 }
 
 /* ---- PRelu ---- */

@@ -154,7 +154,7 @@ check_ew(const hb_insn *i)
 {
 	static const int operands[HB_NFNS] = {
 		[HB_FN_add] = 2, [HB_FN_mul] = 2, [HB_FN_max] = 2, [HB_FN_min] = 2, [HB_FN_lt] = 2,
-		[HB_FN_le] = 2, [HB_FN_eq] = 2, [HB_FN_select] = 3, [HB_FN_abs] = 1, [HB_FN_cast] = 1,
+		[HB_FN_le] = 2, [HB_FN_eq] = 2, [HB_FN_select] = 3, [HB_FN_abs] = 1, [HB_FN_cast] = 1, [HB_FN_div] = 2,
 	};
 	int32_t fn = i->imm[HB_IMM_ew_fn];
 	if (!in_range(fn, 0, HB_NFNS - 1) || !operands[fn])

@@ -323,6 +323,24 @@ typedef struct ew_job {
 	int in[3];			/* place of a, b, c among the views, -1: the value */
 } ew_job;
 
+/* a * m * 2^-shift / b, half up; what divides by 0 takes the limit on a's side. */
+static int64_t
+quotient(int32_t a, int32_t b, int32_t m, int shift, int64_t lo, int64_t hi)
+{
+	hb_i128 n = (hb_i128)a * m, d = b * ((hb_i128)1 << HB_MIN(shift, 90)), y;
+
+	if (b == 0)
+		return a > 0 ? hi : a < 0 ? lo : 0;
+	if (d < 0) {
+		n = -n;
+		d = -d;
+	}
+	n = 2 * n + d;
+	d *= 2;
+	y = n / d - (n % d < 0);
+	return (int64_t)(y > hi ? hi : y < lo ? lo : y);
+}
+
 static void
 ew_inner(const void *arg, uint8_t *const *p, const int64_t *step, int64_t n)
 {
@@ -352,6 +370,10 @@ ew_inner(const void *arg, uint8_t *const *p, const int64_t *step, int64_t n)
 		case HB_FN_mul:
 			for (int64_t k = 0; k < m; k++)
 				y[k] = hb_requant_at((int64_t)(int32_t)a[k] * (int32_t)b[k], j->ma, j->sha);
+			break;
+		case HB_FN_div:
+			for (int64_t k = 0; k < m; k++)
+				y[k] = quotient((int32_t)a[k], (int32_t)b[k], j->ma, j->sha, lo, hi);
 			break;
 		case HB_FN_max:
 		case HB_FN_min:
@@ -433,10 +455,16 @@ lut_at(const lut_job *j, int64_t s, int k)
 static int64_t
 lut_segment(const lut_job *j, int64_t x)
 {
-	int64_t s = 0;
+	int64_t s = 0, end = j->nseg;
 
-	while (s + 1 < j->nseg && lut_at(j, s + 1, 0) <= x)
-		s++;
+	while (end - s > 1) {
+		int64_t mid = (s + end) / 2;
+
+		if (lut_at(j, mid, 0) <= x)
+			s = mid;
+		else
+			end = mid;
+	}
 
 	int sh = (int)hb_clamp64(lut_at(j, s, 1), 0, 10), frac = (int)hb_clamp64(lut_at(j, s, 2), 1, 12);
 	int64_t d = hb_clamp64(x - lut_at(j, s, 0), 0, ((int64_t)64 << sh) - 1);

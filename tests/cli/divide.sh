@@ -1,4 +1,4 @@
-# int16: a divisor is int8, what divides stays int16; the simulator gives the graph's integers
+# int16: both operands of a division stay int16; the simulator gives the graph's integers
 exec 2>&1
 ln -s "$TOP/tests/cli/models" m
 for form in hbm hbir; do

@@ -323,11 +323,12 @@ ew_trial(uint64_t seed)
 {
 	static const hb_fn fns[] = {
 		HB_FN_add, HB_FN_mul, HB_FN_max, HB_FN_min, HB_FN_lt, HB_FN_le, HB_FN_eq, HB_FN_select, HB_FN_abs, HB_FN_cast,
+		HB_FN_div,
 	};
 	operand o[4], want;
 	hb_insn i = { .op = HB_I_ew, .engine = HB_V0 };
 	int32_t *im = i.imm;
-	hb_fn fn = fns[range(0, 9)];
+	hb_fn fn = fns[range(0, 10)];
 	int rank = range(1, 6), nin = fn == HB_FN_select ? 3 : fn == HB_FN_abs || fn == HB_FN_cast ? 1 : 2;
 	bool compares = fn == HB_FN_lt || fn == HB_FN_le || fn == HB_FN_eq;
 	uint32_t ext[6], c[6] = { 0 };
@@ -363,6 +364,15 @@ ew_trial(uint64_t seed)
 		case HB_FN_mul:
 			y = q(v[0] * v[1], im[HB_IMM_ew_ma], im[HB_IMM_ew_ea]);
 			break;
+		case HB_FN_div: {	/* floor(x + 1/2) of x = n / d, d > 0 */
+			wide n = (wide)v[0] * im[HB_IMM_ew_ma] * 2, d = (wide)v[1] * ((wide)2 << (31 - im[HB_IMM_ew_ea]));
+
+			n = d < 0 ? -n : n;
+			d = d < 0 ? -d : d;
+			n += d / 2;
+			y = !d ? (v[0] > 0 ? hi : v[0] < 0 ? lo : 0) : (int64_t)(n >= 0 ? n / d : -((-n + d - 1) / d));
+			break;
+		}
 		case HB_FN_max:
 		case HB_FN_min:
 			a = clamp(a, lo, hi);
@@ -557,8 +567,9 @@ lut_trial(uint64_t seed)
 	bool bytes = next() % 2;
 	static const hb_dtype byte_types[] = { HB_I8, HB_U8, HB_BOOL };
 	hb_dtype at = bytes ? some_type(byte_types, 3) : next() % 4 ? HB_I16 : HB_I32, ot = some_type(numbers, 4);
-	uint32_t ext[2] = { (uint32_t)range(1, 30), (uint32_t)range(1, 50) }, c[2] = { 0 }, nseg = (uint32_t)range(1, 5);
+	uint32_t ext[2] = { (uint32_t)range(1, 30), (uint32_t)range(1, 50) }, c[2] = { 0 }, nseg = (uint32_t)range(1, 9);
 	uint32_t len = bytes ? 256 : nseg * 68;
+	int32_t apart = range(1, 13000);
 
 	im[HB_IMM_lut_kind] = !bytes;
 	limits(ot, &im[HB_IMM_lut_qmin], &im[HB_IMM_lut_qmax]);
@@ -572,7 +583,7 @@ lut_trial(uint64_t seed)
 		int32_t x = bytes ? range(hb_qmin(ot), hb_qmax(ot)) : range(-8000000, 8000000);
 
 		if (!bytes && k % 68 == 0)
-			x = -32768 + (int32_t)(k / 68) * range(1, 13000);
+			x = -32768 + (int32_t)(k / 68) * apart;
 		if (!bytes && k % 68 == 1)
 			x = range(0, 10);
 		if (!bytes && k % 68 == 2)
