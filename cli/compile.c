@@ -135,10 +135,13 @@ run(cli *c)
 	HB_TRY(model_read(c, c->files[0], &g));
 	for (size_t i = 0; i < c->a.input_source.n; i++)
 		HB_TRY(source_check(c, g, c->a.input_source.v[i]));
-	if (to == FORM_ONNX)
+	if (to == FORM_ONNX) {
+		HB_TRY(hb_pass_expand(g, NULL));
 		return write_onnx(c, out, g);
+	}
 	if (to == FORM_FUSED) {
 		HB_TRY(hb_pass_simplify(g));
+		HB_TRY(hb_pass_expand(g, m));
 		HB_TRY(hb_pass_fuse(g));
 		return write_onnx(c, out, g);
 	}

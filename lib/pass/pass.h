@@ -20,8 +20,12 @@ hb_status hb_pass_fold_all(hb_graph *g);
  * that depend on contents can be inferred. The graph has no inputs afterwards. */
 hb_status hb_pass_bind(hb_graph *g, const hb_val *in);
 
-/* Function-like operators into their bodies, no-ops out, equal constants of shape arithmetic once. */
+/* No-ops go. */
 hb_status hb_pass_simplify(hb_graph *g);
+
+/* Operators that are functions of others into their bodies, where m has no row for them; without a march where
+ * the operator set that is written does not have them. */
+hb_status hb_pass_expand(hb_graph *g, const hb_march *m);
 
 /* Runs n, whose inputs are constant, and takes it out of the graph: its outputs are constants. */
 hb_status hb_pass_fold(hb_graph *g, hb_node *n);
