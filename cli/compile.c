@@ -141,6 +141,7 @@ run(cli *c)
 	}
 	if (to == FORM_FUSED) {
 		HB_TRY(hb_pass_simplify(g));
+		HB_TRY(hb_pass_recognise(g));
 		HB_TRY(hb_pass_expand(g, m));
 		HB_TRY(hb_pass_fuse(g));
 		return write_onnx(c, out, g);

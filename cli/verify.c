@@ -607,6 +607,8 @@ run(cli *c)
 	c->cx->file = c->files[1];
 	HB_TRY(same_ports(c, v.g, &s));
 	HB_TRY(hb_pass_simplify(v.g));
+	HB_TRY(hb_pass_recognise(v.g));
+	HB_TRY(hb_pass_expand(v.g, m));
 	HB_TRY(hb_pass_fuse(v.g));
 	hb_status st = compare_forms(&v, &s, m);
 	if (st != HB_OK && st != HB_ERR_NO)

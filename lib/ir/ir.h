@@ -192,6 +192,7 @@ struct hb_node {
 	hb_attr *attrs;
 	void *aux;			/* what shape inference found out, for kernels: the operator's own type */
 	hb_group *group;		/* NULL: on its own */
+	const char *composite;		/* what it is a part of, as the operator lists name it ("GLU", "SiLU"), or NULL */
 	hb_on on;
 	int segment;			/* numbered from 0 once placed; -1 before */
 	hb_finding *findings;

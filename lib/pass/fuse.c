@@ -449,6 +449,65 @@ collect(hb_graph *g, const hb_tensor *x, hb_node *last, hb_node **set, int *coun
 	return true;
 }
 
+static double
+silu(double x)
+{
+	return x / (1 + exp(-x));
+}
+
+static double
+gelu(double x)
+{
+	return x * erfc(-x / sqrt(2)) / 2;
+}
+
+static double
+gelu_by_tanh(double x)
+{
+	const double two_over_pi = 0.63661977236758134;
+	return x * (1 + tanh(sqrt(two_over_pi) * (x + 0.044715 * x * x * x))) / 2;
+}
+
+static double
+hard_sigmoid(double x)
+{
+	return fmin(fmax(x / 6 + 0.5, 0), 1);
+}
+
+static double
+hard_swish(double x)
+{
+	return x * hard_sigmoid(x);
+}
+
+static double
+mish(double x)
+{
+	return x * tanh(log1p(exp(x)));
+}
+
+/* The function that a chain is, in whatever way it is written, by its values; NULL: none that has a name. */
+static const char *
+chain_name(const hb_group *k)
+{
+	static const struct {
+		const char *name;
+		double (*f)(double x);
+	} known[] = {
+		{ "SiLU", silu }, { "GELU", gelu }, { "GELU", gelu_by_tanh }, { "HardSigmoid", hard_sigmoid }, { "HardSwish", hard_swish },
+		{ "Mish", mish },
+	};
+	static const double at[] = { -4.1, -2.9, -1.5, -0.7, -0.2, 0.4, 1.1, 2.5, 3.6 };
+	for (size_t i = 0; i < HB_LEN(known); i++) {
+		bool same = true;
+		for (size_t j = 0; j < HB_LEN(at) && same; j++)
+			same = fabs(hb_chain_eval(k, at[j]) - known[i].f(at[j])) < 1e-5;
+		if (same)
+			return known[i].name;
+	}
+	return NULL;
+}
+
 /* The longest chain that ends in `last`: the tensors that it could be a function of are tried breadth first. */
 static hb_status
 group_chain(hb_graph *g, hb_node *last)
@@ -495,6 +554,9 @@ group_chain(hb_graph *g, hb_node *last)
 		if (!k->root || *(const int *)best[i]->user < *(const int *)k->root->user)
 			k->root = best[i];
 	}
+	const char *name = chain_name(k);
+	for (int i = 0; i < nbest; i++)
+		best[i]->composite = name ? name : best[i]->composite;
 	return HB_OK;
 }
 

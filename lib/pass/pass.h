@@ -23,6 +23,9 @@ hb_status hb_pass_bind(hb_graph *g, const hb_val *in);
 /* No-ops go. */
 hb_status hb_pass_simplify(hb_graph *g);
 
+/* What exporters write out has its operator again; parts of composites that stay parts know which (node->composite). */
+hb_status hb_pass_recognise(hb_graph *g);
+
 /* Operators that are functions of others into their bodies, where m has no row for them; without a march where
  * the operator set that is written does not have them. */
 hb_status hb_pass_expand(hb_graph *g, const hb_march *m);
