@@ -242,8 +242,9 @@ long)
 	done
 	if [ -n "$py" ]; then
 		check "networks that torch exports" "$py" "$TOP/tests/conform/exported.py" "$HBCC"
+		check "published networks are placed as published logs have it" "$py" "$TOP/tests/conform/placed.py" "$HBCC" "$SHARED/tools/make-topologies.py"
 	else
-		skip "networks that torch exports: no torchvision"
+		skip "networks that torch exports, and where published ones are placed: no torchvision"
 	fi
 	"$NPY" first "$SHARED/models/classify-shapes/test.npy" "$WORK/shape.npy"
 	for march in bernoulli2 bayes; do
