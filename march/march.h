@@ -108,7 +108,4 @@ hb_status hb_march_load(hb_ctx *cx, const char *path, const hb_march **out);
 /* Limits of the model as a whole, as findings in g's arena: rules of operator "model". NULL: none is broken. */
 hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out);
 
-/* May march m fuse addition `add` into convolution `root` (sumin)? Rules that speak of sumin decide. */
-bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root);
-
 #endif

@@ -293,24 +293,6 @@ hb_status hb_march_check_model(hb_graph *g, const hb_march *m, hb_finding **out)
 	return st;
 }
 
-bool hb_march_may_sumin(hb_graph *g, const hb_march *m, hb_node *root)
-{
-	hb_facts f;
-	hb_arena *a = hb_arena_new(g->cx);
-	bool may = a != NULL;
-	hb_facts_of(g, root, &f);
-	f.v[HB_T_sumin] = 1;
-	for (const hb_rule *r = m->rules; may && r->op; r++) {
-		if (strcmp(r->op, root->op_type) || !strstr(r->text, "sumin"))
-			continue;
-		hb_expr *e = hb_rule_parse(a, r->text, NULL, NULL);
-		may = e && hb_rule_holds(e, &f);
-	}
-	if (a)
-		hb_arena_free(a);
-	return may;
-}
-
 /* ---- placement ---- */
 
 /* The node whose rules n's place goes by: a chain's members each go by their own. */
@@ -354,7 +336,7 @@ static hb_status list_groups(struct place *p)
 		if (o && o->nbpu && named_by(n, o->run_on_bpu, o->nbpu))
 			p->to_bpu[n->id] = p->to_bpu[root_of(n)->id] = true;
 		if (o && o->ncpu && named_by(n, o->run_on_cpu, o->ncpu))
-			p->to_cpu[n->id] = p->to_cpu[root_of(n)->id] = true;
+			p->to_cpu[n->id] = true;
 	}
 	return HB_OK;
 }
@@ -416,16 +398,14 @@ static hb_status settle_chain(struct place *p, hb_node *n, bool *holds)
 	return HB_OK;
 }
 
-static hb_status place_one(struct place *p, hb_node *n)
+/* What stands for node n alone, or for the group that it is the root of, on the BPU; and so its place. */
+static hb_status judge(struct place *p, hb_node *n)
 {
 	char buf[128];
 	hb_arena *a = p->g->arena;
 	const char *name = hb_march_row_name(n, buf, sizeof(buf));
 	const hb_march_op *op = hb_map_get(p->ops, name);
-	bool chain;
-	HB_TRY(settle_chain(p, n, &chain));
-	if (chain)
-		return HB_OK;
+	n->findings = NULL;
 	HB_TRY(p->shuffle[n->id] ? check_as(p, n, "ChannelShuffle", &n->findings) : check_bpu(p, n, &n->findings));
 	const char *floats = n->op && n->op->floats ? n->op->floats(n) : NULL;
 	if (op && op->bpu && (floats || !has_fixed_form(n)))
@@ -439,6 +419,87 @@ static hb_status place_one(struct place *p, hb_node *n)
 			   NULL));
 	n->on = any_broken(n->findings) ? HB_ON_CPU : HB_ON_BPU;
 	return HB_OK;
+}
+
+/* What group gr fuses behind its root, in order; how many. */
+static int members_of(const hb_group *gr, hb_node *list[3])
+{
+	int count = 0;
+	hb_node *const parts[] = { gr->bias, gr->add, gr->act };
+	for (size_t i = 0; i < HB_LEN(parts); i++)
+		if (parts[i])
+			list[count++] = parts[i];
+	return count;
+}
+
+/* Takes members `from` and on out of group gr, whose root has `count`; an addition keeps the activation behind it. */
+static hb_status part(struct place *p, hb_group *gr, hb_node *const *list, int from, int count)
+{
+	for (int i = from; i < count; i++) {
+		list[i]->group = NULL;
+		gr->bias = gr->bias == list[i] ? NULL : gr->bias;
+		gr->add = gr->add == list[i] ? NULL : gr->add;
+		gr->act = gr->act == list[i] ? NULL : gr->act;
+	}
+	gr->last = from ? list[from - 1] : gr->root;
+	gr->nnodes = 1 + from;
+	if (!from)
+		gr->root->group = NULL;
+	if (count - from < 2)
+		return HB_OK;
+	hb_node *sum = list[count - 2], *act = list[count - 1];
+	if (strcmp(sum->op_type, "Add") || !strcmp(act->op_type, "Add"))
+		return HB_OK;
+	hb_group *rest = HB_NEW(p->g->arena, hb_group);
+	if (!rest)
+		return HB_ERR_NOMEM;
+	*rest = (hb_group){ .root = sum, .last = act, .act = act, .nnodes = 2, .id = p->g->next_group++ };
+	sum->group = act->group = rest;
+	return HB_OK;
+}
+
+/* The root's place where it fuses less, should the group as a whole have none on the BPU: first without the addition,
+ * then alone. What it leaves is placed by its own rules. */
+static hb_status unfuse(struct place *p, hb_node *root)
+{
+	hb_group *gr = root->group;
+	hb_node *list[3];
+	int count = members_of(gr, list), from = count;
+	for (int i = 0; i < count; i++)
+		if (p->to_cpu[list[i]->id])
+			from = HB_MIN(from, i);
+	if (from < count) {
+		HB_TRY(part(p, gr, list, from, count));
+		count = from;
+	}
+	HB_TRY(judge(p, root));
+	if (root->on == HB_ON_BPU || !count)
+		return HB_OK;
+	const hb_finding *fused = root->findings;
+	while (!fused->broken)
+		fused = fused->next;
+	from = gr->add && gr->bias ? 1 : 0;
+	if (gr->add) {
+		HB_TRY(part(p, gr, list, from, count));
+		count = from;
+		HB_TRY(judge(p, root));
+		if (root->on == HB_ON_BPU)
+			return add(p, &root->findings, false, fused->rule, hb_arena_printf(p->g->arena, "%s: the addition is not fused", fused->found),
+				   fused->source, fused->advice);
+	}
+	if (!count)
+		return HB_OK;
+	HB_TRY(part(p, gr, list, 0, count));
+	return judge(p, root);
+}
+
+static hb_status place_one(struct place *p, hb_node *n)
+{
+	bool chain;
+	HB_TRY(settle_chain(p, n, &chain));
+	if (chain)
+		return HB_OK;
+	return n->group ? unfuse(p, n) : judge(p, n);
 }
 
 /* Data movement is quantized passively: it stands on the BPU only between nodes that do. `both`: a border
@@ -551,18 +612,6 @@ static hb_status tail(struct place *p, hb_node *n)
 		   "take the output before the activation to keep it int32");
 }
 
-static hb_status members(struct place *p, hb_node *n)
-{
-	hb_node *root = root_of(n);
-	if (root == n)
-		return HB_OK;
-	n->on = root->on;
-	if (n->on == HB_ON_BPU || any_broken(n->findings))
-		return HB_OK;
-	return add(p, &n->findings, true, "it is fused with other nodes",
-		   hb_arena_printf(p->g->arena, "'%s', fused with it, is not on the BPU", root->name), "hbcc", NULL);
-}
-
 static hb_status place_all(struct place *p)
 {
 	HB_TRY(list_groups(p));
@@ -579,7 +628,7 @@ static hb_status place_all(struct place *p)
 	HB_TRY(settle_passive(p));
 	for (hb_node *n = p->g->first; n; n = n->next) {
 		HB_TRY(tail(p, n));
-		HB_TRY(members(p, n));
+		n->on = root_of(n)->on;	/* a group shares its place */
 		if (n->on != HB_ON_CPU)
 			continue;
 		if (!n->op || !n->op->run) {

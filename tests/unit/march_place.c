@@ -246,23 +246,74 @@ static void a_group_shares_its_place(void **state)
 	place("bernoulli2", NULL);
 	assert_non_null(finding(a, "tail"));
 	assert_false(finding(a, "tail")->broken);
-	const int64_t five[2] = { 5, 5 };
-	hb_attr_set_ints(g, a, "dilations", five, 2);
-	place("bernoulli2", NULL);
-	assert_int_equal(r->on, HB_ON_CPU);
-	assert_non_null(finding(r, "fused with other nodes"));
 }
 
-static void a_sumin_convolution_has_stride_1_or_2(void **state)
+/* Conv a, Add s of its result and x2, Relu r, as one group. */
+static hb_group sumin_group(hb_node **a, hb_node **s, hb_node **r)
+{
+	*a = conv("a", tensor("x", 8, 8, 8), 8, 3);
+	*s = node("Add", "s", (*a)->out[0], 8, 8, 8);
+	hb_node_add_in(g, *s, tensor("x2", 8, 8, 8));
+	*r = node("Relu", "r", (*s)->out[0], 8, 8, 8);
+	(*a)->op = (*s)->op = (*r)->op = &fixed;
+	return (hb_group){ .root = *a, .last = *r, .add = *s, .act = *r, .nnodes = 3 };
+}
+
+static void what_is_fused_with_a_root_on_the_cpu_goes_its_own_way(void **state)
 {
 	(void)state;
-	hb_node *a = conv("a", tensor("x", 8, 9, 9), 8, 3);
+	hb_node *a, *s, *r;
+	hb_group group = sumin_group(&a, &s, &r);
+	a->group = s->group = r->group = &group;
+	const int64_t seventeen[2] = { 17, 17 };
+	hb_attr_set_ints(g, a, "dilations", seventeen, 2);
+	place("bayes", NULL);
+	assert_int_equal(a->on, HB_ON_CPU);
+	assert_non_null(finding(a, "dh in 1..16"));
+	assert_null(a->group);
+	assert_int_equal(s->on, HB_ON_BPU);
+	assert_int_equal(r->on, HB_ON_BPU);
+	assert_ptr_equal(s->group, r->group);
+	assert_ptr_equal(s->group->root, s);
+	assert_null(s->findings);
+}
+
+static void a_convolution_that_may_not_take_an_addition_stands_without_it(void **state)
+{
+	(void)state;
 	for (size_t i = 0; hb_march_at(i); i++)
-		for (int64_t s = 1; s <= 3; s++) {
-			const int64_t strides[2] = { s, s };
+		for (int64_t stride = 1; stride <= 3; stride++) {
+			hb_node *a, *s, *r;
+			hb_group group = sumin_group(&a, &s, &r);
+			const int64_t strides[2] = { stride, stride };
+			a->group = s->group = r->group = &group;
 			hb_attr_set_ints(g, a, "strides", strides, 2);
-			assert_int_equal(hb_march_may_sumin(g, hb_march_at(i), a), s <= 2);
+			place(hb_march_at(i)->name, NULL);
+			assert_int_equal(a->on, HB_ON_BPU);
+			assert_int_equal(s->on, HB_ON_BPU);
+			assert_int_equal(r->on, HB_ON_BPU);
+			assert_int_equal(a->group != NULL, stride <= 2);
+			assert_ptr_equal(r->group, s->group);
+			const hb_finding *f = finding(a, "sumin");
+			assert_int_equal(f != NULL, stride > 2);
+			assert_true(!f || !f->broken);
 		}
+}
+
+static void naming_a_fused_node_takes_it_out(void **state)
+{
+	(void)state;
+	hb_node *a, *s, *r;
+	hb_group group = sumin_group(&a, &s, &r);
+	a->group = s->group = r->group = &group;
+	static const char *const names[] = { "r" };
+	hb_place_options o = { .run_on_cpu = names, .ncpu = 1 };
+	place("bayes", &o);
+	assert_int_equal(a->on, HB_ON_BPU);
+	assert_ptr_equal(a->group, s->group);
+	assert_ptr_equal(a->group->last, s);
+	assert_int_equal(r->on, HB_ON_CPU);
+	assert_non_null(finding(r, "run_on_cpu"));
 }
 
 static void a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2(void **state)
@@ -463,7 +514,9 @@ int main(void)
 		TEST(movement_stays_between_bpu_nodes),
 		TEST(integers_of_a_model_stay_on_the_cpu),
 		TEST(a_group_shares_its_place),
-		TEST(a_sumin_convolution_has_stride_1_or_2),
+		TEST(what_is_fused_with_a_root_on_the_cpu_goes_its_own_way),
+		TEST(a_convolution_that_may_not_take_an_addition_stands_without_it),
+		TEST(naming_a_fused_node_takes_it_out),
 		TEST(a_sigmoid_above_8192_elements_is_no_lookup_of_bernoulli2),
 		TEST(a_channel_shuffle_goes_by_its_own_row),
 		TEST(a_gelu_is_one_lookup_however_it_is_written),
