@@ -739,11 +739,69 @@ static size_t fix(const hb_expr *e, hb_facts *f, hb_fix *out, size_t max)
 	return 0;
 }
 
-size_t hb_rule_fix(const hb_expr *e, const hb_facts *f, hb_fix *out, size_t max)
+/* The value nearest to its own with which term t makes e hold: near ones are tried, further ones by halves towards 1. */
+static bool nearest_of_term(const hb_expr *e, hb_facts *f, hb_term t, int64_t *out)
+{
+	enum { NEAR = 64 };
+	int64_t was = f->v[t], lo = 1, hi = was - NEAR;
+	bool found = false;
+	for (int64_t d = 1; d <= NEAR && !found; d++)
+		for (int up = 0; up < 2 && !found; up++) {
+			*out = f->v[t] = up ? was + d : was - d;
+			found = *out > 0 && value(e, f);
+		}
+	f->v[t] = lo;
+	if (!found && hi > lo && value(e, f)) {
+		while (hi - lo > 1) {
+			int64_t mid = f->v[t] = lo + (hi - lo) / 2;
+			*(value(e, f) ? &lo : &hi) = mid;
+		}
+		*out = lo;
+		found = true;
+	}
+	f->v[t] = was;
+	return found;
+}
+
+/* The one number that has to change least, as a share of itself. Of an implication the right side's. */
+static size_t fix_one_number(const hb_expr *e, const hb_facts *f, hb_fix *out)
+{
+	hb_facts changed = *f;
+	const hb_expr *then = e;
+	double least = 0;
+	size_t found = 0;
+	while (then->kind == K_IMPLIES)
+		then = then->b;
+	for (int t = 0; t < HB_NTERMS; t++) {
+		int64_t v;
+		if (terms[t].flag || terms[t].word || f->v[t] < 1 || f->v[t] > INT64_MAX / 2 || !hb_rule_reads(then, (hb_term)t) ||
+		    (then != e && hb_rule_reads(e->a, (hb_term)t)) || !nearest_of_term(e, &changed, (hb_term)t, &v))
+			continue;
+		double share = (double)(v > f->v[t] ? v - f->v[t] : f->v[t] - v) / (double)f->v[t];
+		if (found && share >= least)
+			continue;
+		*out = (hb_fix){ .term = (hb_term)t, .value = v };
+		least = share;
+		found = 1;
+	}
+	return found;
+}
+
+/* *searched: the change is one among several that would do. */
+static size_t fixes_of(const hb_expr *e, const hb_facts *f, hb_fix *out, size_t max, bool *searched)
 {
 	hb_facts changed = *f;
 	size_t n = fix(e, &changed, out, max);
-	return value(e, &changed) ? n : 0;
+	*searched = !n || !value(e, &changed);
+	if (!*searched)
+		return n;
+	return max && !value(e, f) ? fix_one_number(e, f, out) : 0;
+}
+
+size_t hb_rule_fix(const hb_expr *e, const hb_facts *f, hb_fix *out, size_t max)
+{
+	bool searched;
+	return fixes_of(e, f, out, max, &searched);
 }
 
 /* "a compound at most 32767": for leaves whose left side is no single term. */
@@ -782,8 +840,14 @@ const char *hb_rule_advice(hb_arena *a, const hb_expr *e, const hb_facts *f)
 {
 	hb_fix fixes[16];
 	struct words w = { .a = a, .s = "" };
-	size_t n = hb_rule_fix(e, f, fixes, HB_LEN(fixes));
-	for (size_t i = 0; i < n; i++) {
+	bool searched;
+	size_t n = fixes_of(e, f, fixes, HB_LEN(fixes), &searched);
+	if (searched) {
+		advise_compound(&w, e, f);
+		if (n && w.s && *w.s)
+			w.s = hb_arena_printf(a, "%s: ", w.s);
+	}
+	for (size_t i = 0; i < n && w.s; i++) {
 		hb_term t = fixes[i].term;
 		const char *name = terms[t].name;
 		if (terms[t].flag)
@@ -791,11 +855,9 @@ const char *hb_rule_advice(hb_arena *a, const hb_expr *e, const hb_facts *f)
 		else if (terms[t].word)
 			say(&w, " and ", hb_arena_printf(a, "use %s %s", name, hb_word_name(fixes[i].value)));
 		else
-			say(&w, " and ", hb_arena_printf(a, "change %s from %lld to %lld", name, (long long)f->v[t],
+			say(&w, searched ? "" : " and ", hb_arena_printf(a, "change %s from %lld to %lld", name, (long long)f->v[t],
 							 (long long)fixes[i].value));
 	}
-	if (!n)
-		advise_compound(&w, e, f);
 	return w.s && *w.s ? w.s : NULL;
 }
 

@@ -140,7 +140,8 @@ static void a_broken_rule_says_what_was_found_and_the_nearest_way_out(void **sta
 	} rows[] = {
 		{ "kh in 1..31 && kw in 1..31", "kh = 40", "change kh from 40 to 31" },
 		{ "kh * kw * Kc <= 32767", "kh * kw * Kc = 61440, kh = 40, kw = 3, Kc = 512",
-		  "make kh * kw * Kc at most 32767" },
+		  "make kh * kw * Kc at most 32767: change Kc from 512 to 273" },
+		{ "kh % sh == 0 && pow2(kh / sh)", "kh % sh = 1, kh = 40, sh = 3, pow2(kh / sh) = 0", "make kh % sh 0: change kh from 40 to 48" },
 		{ "dh > 1 => sh == 1 && sw == 1", "sh = 3, dh = 2", "change sh from 3 to 1" },
 		{ "sh in {1, 2, 6}", "sh = 3", "change sh from 3 to 2" },
 		{ "C % 8 == 0", "C % 8 = 6, C = 30", "change C from 30 to 32" },
