@@ -24,11 +24,11 @@ typedef struct strings {
 
 typedef struct args {
 	const char *config, *output, *march, *name, *emit, *format, *input_layout, *output_layout;
-	const char *stats, *trace, *dump, *baseline, *observer, *weight_observer, *dtype, *round, *scale_divisor, *list;
+	const char *stats, *trace, *dump, *baseline, *observer, *weight_observer, *dtype, *round, *scale_divisor, *list, *save_ranges, *load_ranges, *save_stats;
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, balance_factor, level, seed;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate;
+	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate, merge;
 	bool help, version;
 } args;
 
@@ -91,7 +91,10 @@ struct cli {
 	int nfiles;
 	config *cfg;			/* NULL without --config */
 	bool progress_shown;
-	uint32_t samples_crc;		/* of what the model was calibrated with */
+	bool sampled;			/* the model was calibrated with samples, or with what was kept of them: */
+	uint32_t samples_crc;
+	uint64_t samples_bytes;
+	int64_t nsamples;
 };
 
 /* The command line into c->a. Reported; HB_ERR_USAGE. */
@@ -189,12 +192,24 @@ typedef struct samples samples;
 hb_status samples_open(cli *c, const strings *paths, const port *ports, size_t nports, samples **out);
 /* Sample k, false in *more past the last; values live until the next call. For hb_calib_options.sample. */
 hb_status samples_get(void *arg, int64_t k, hb_val *in, bool *more);
-/* CRC32 of the samples given so far. */
-uint32_t samples_crc(const samples *s);
+/* CRC32, bytes and number of the samples given so far, into c. */
+void samples_count(const samples *s, cli *c);
 void samples_close(samples *s);
 
 /* The ports of a graph's inputs. */
 hb_status graph_ports(cli *c, const hb_graph *g, port **out);
+
+/* ---- what calibration leaves behind (ranges.c) ---- */
+
+/* Samples, ranges and statistics against each other. */
+hb_status calib_check(cli *c);
+/* Are there samples, or what is kept of them? */
+bool calib_given(const cli *c);
+/* --load-ranges and --merge's files into o. */
+hb_status calib_load(cli *c, hb_calib_options *o);
+/* --save-ranges and --save-stats: before and after hb_pass_calibrate. */
+hb_status calib_open(cli *c, hb_calib_options *o);
+hb_status calib_save(cli *c, hb_calib_options *o, hb_status st);
 
 /* ---- the way of a model (pipeline.c) ---- */
 

@@ -93,7 +93,7 @@ record(cli *c, hb_program *p)
 		if (*(const bool *)((const char *)&c->a + o->at))
 			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), "true"));
 	}
-	if (c->a.calib.n)
+	if (c->sampled)
 		HB_TRY(meta_add(c, p, "hbcc.samples.crc32",
 				hb_arena_printf(c->arena, "%08lx", (unsigned long)c->samples_crc)));
 	if (config_crc(c, &crc))
@@ -130,6 +130,7 @@ run(cli *c)
 		return hb_error(c->cx, HB_ERR_USAGE, "--all-outputs", "option", "goes with --emit qdq");
 	if (c->set[O_min_cosine] && (!c->a.calib.n || to < FORM_QDQ))
 		return hb_error(c->cx, HB_ERR_USAGE, "--min-cosine", "option", "needs --calib and a quantized form");
+	HB_TRY(calib_check(c));
 	HB_TRY(output_check(c, out));
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, c->files[0], &g));
@@ -149,6 +150,8 @@ run(cli *c)
 	HB_TRY(model_place(c, g, m));
 	HB_TRY(model_refuse(c, g));
 	HB_TRY(model_calibrate(c, g, m));
+	if (c->a.save_stats || (c->a.save_ranges && c->cmd == &command_calibrate && !c->a.output))
+		return HB_OK;
 	HB_TRY(model_convert(c, g, m, &fixed));
 	if (c->set[O_min_cosine])
 		HB_TRY(verify_fixed(c, g, fixed));
@@ -180,6 +183,6 @@ const command command_compile = {
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
 				    O_dtype,         O_observer,     O_percentile, O_round,
 				    O_scale_divisor, O_int8_outputs, O_no_bias_correction, O_min_cosine, O_input_source,
-				    O_debug, O_deflate,       O_END},
+				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_END},
 	.run = run,
 };

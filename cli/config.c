@@ -451,8 +451,8 @@ combine(config *g)
 
 		HB_TRY(option_set(c, O_input_shape, s, "input_shape"));
 	}
-	for (size_t i = 0; i < g->folders.n && !g->said[O_calib] && !g->no_samples && command_takes(c->cmd, O_calib);
-	     i++) {
+	bool given = calib_given(c) || g->no_samples || !command_takes(c->cmd, O_calib);
+	for (size_t i = 0; i < g->folders.n && !given; i++) {
 		const char *s = g->folders.n > 1 && i < g->names.n
 					? hb_arena_printf(c->arena, "%s=%s", g->names.v[i], g->folders.v[i])
 					: g->folders.v[i];

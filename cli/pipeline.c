@@ -162,7 +162,7 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 			      .nbpu = c->a.run_on_bpu.n,
 			      .run_on_cpu = c->a.run_on_cpu.v,
 			      .ncpu = c->a.run_on_cpu.n,
-			      .no_samples = !c->a.calib.n};
+			      .no_samples = !calib_given(c)};
 
 	HB_TRY(options_check(c, m));
 	HB_TRY(names_check(c, g));
@@ -226,17 +226,20 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 	config_base(c, &o.activations);
 	HB_TRY(graph_ports(c, g, &ports));
 	HB_TRY(samples_open(c, &c->a.calib, ports, g->ninputs, &s));
+	HB_TRY(calib_load(c, &o));
+	HB_TRY(calib_open(c, &o));
 	if (s) {
 		o.sample = samples_get;
 		o.arg = s;
-	} else if (command_takes(c->cmd, O_calib) && !hb_has_scales(g)) {
+	} else if (!calib_given(c) && command_takes(c->cmd, O_calib) && !hb_has_scales(g)) {
 		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
 	}
 	hb_status st = hb_pass_calibrate(g, &o);
 	if (s)
-		c->samples_crc = samples_crc(s);
+		samples_count(s, c);
 	samples_close(s);
-	return st;
+	c->sampled = calib_given(c);
+	return calib_save(c, &o, st);
 }
 
 hb_status

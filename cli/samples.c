@@ -30,6 +30,7 @@ struct samples {
 	int64_t next;	/* sample that comes next */
 	int64_t hashed; /* samples in crc so far: each counts once, in order */
 	uint32_t crc;
+	uint64_t bytes; /* of those */
 };
 
 static bool
@@ -308,8 +309,10 @@ samples_get(void *arg, int64_t k, hb_val *in, bool *more)
 			ended += !has;
 		}
 		if (!ended && s->next == k && k == s->hashed) {
-			for (size_t i = 0; i < s->nports; i++)
+			for (size_t i = 0; i < s->nports; i++) {
 				s->crc = (uint32_t)crc32_z(s->crc, in[i].data, s->s[i].bytes);
+				s->bytes += s->s[i].bytes;
+			}
 			s->hashed++;
 		}
 		if (!ended)
@@ -324,10 +327,12 @@ samples_get(void *arg, int64_t k, hb_val *in, bool *more)
 	return HB_OK;
 }
 
-uint32_t
-samples_crc(const samples *s)
+void
+samples_count(const samples *s, cli *c)
 {
-	return s->crc;
+	c->samples_crc = s->crc;
+	c->samples_bytes = s->bytes;
+	c->nsamples = s->hashed;
 }
 
 hb_status

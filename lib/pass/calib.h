@@ -1,5 +1,6 @@
 /* calib.h: what the parts of calibration share: calibrate.c says which edges are quantized and sets their
- * scales, calib_run.c runs the float model, calib_means.c finds means for bias correction. */
+ * scales, calib_run.c runs the float model, calib_means.c finds means for bias correction, calib_stats.c
+ * and calib_ranges.c keep what was seen and what was chosen. */
 #ifndef HB_PASS_CALIB_H
 #define HB_PASS_CALIB_H
 
@@ -10,9 +11,15 @@ typedef struct hb_edge {
 	hb_qconfig cfg;
 	hb_observer *observer;		/* NULL: its scale comes from another edge */
 	bool wide;			/* stays int32 */
-	double *sums, *qsums;		/* of each channel, float and quantized, where a layer's bias wants means; else NULL */
+	bool spare;			/* observed for a file alone: the scale is not this observer's */
+	hb_channels *channels;		/* ranges of channels, where they are wanted; else NULL */
+	double *sums;			/* of each channel, where a layer's bias wants means; else NULL */
 	int channel_dim;
 	int64_t count;			/* values in each sum */
+	/* Sums of the values quantized: by the edge's own scale and, where a file of ranges is made, by the one it would
+	 * have if the operator before it stood elsewhere. */
+	hb_q mean_q[2];
+	double *qsums[2], *means[2];	/* means: as hb_tensor's */
 } hb_edge;
 
 typedef struct hb_calib {
@@ -22,17 +29,38 @@ typedef struct hb_calib {
 	uint64_t means_bytes;		/* of the largest tensor whose means are wanted; 0: none are */
 	float *quantized;		/* that many bytes, in the pass for means */
 	bool scaled;			/* the model has scales of its own */
+	bool sampled;			/* samples, or what is kept of them, are there: not noise */
+	uint8_t *kept;			/* inputs of the first nkept samples, one after the other; NULL: not kept */
+	int64_t nkept;
+	size_t sample_bytes;		/* of all inputs */
 } hb_calib;
 
 /* The edge of t, made with the configuration of node n where it is new; NULL without memory. */
 hb_edge *hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t);
 
-/* Runs the float model on the first `limit` samples, or on noise; `look` gets c. */
+enum { HB_FEW_SAMPLES = 8 };	/* for passes that need scales: enough for means; more would make calibration longer for nothing */
+
+/* What the edge's observer chooses. */
+hb_q hb_calib_choose(const hb_calib *c, const hb_edge *e);
+
+/* Runs the float model on the first `limit` samples, or on noise; `look` gets c. After statistics were merged there
+ * are HB_FEW_SAMPLES at most; without samples, ranges from a file given, none: HB_OK, nothing run. */
 hb_status hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look);
 
 /* Marks the input of layer n whose means its bias correction reads. */
 hb_status hb_calib_want_means(hb_calib *c, hb_node *n);
 /* A second pass over a few samples, since it takes the scales: t->means of the inputs that are marked. */
 hb_status hb_calib_find_means(hb_calib *c);
+
+/* Statistics will be merged or saved: no observer may need order, and the first samples are kept. */
+hb_status hb_calib_keep(hb_calib *c);
+/* Observers' contents and kept samples to o->save_stats, or from o->stats in order. */
+hb_status hb_calib_save_stats(hb_calib *c);
+hb_status hb_calib_merge_stats(hb_calib *c);
+
+/* Rows of o->save_ranges, after scales and means are set. */
+hb_status hb_calib_save_ranges(hb_calib *c);
+/* Means from o->ranges, where they were made with the scale that the tensor has. */
+hb_status hb_calib_load_means(hb_calib *c);
 
 #endif

@@ -25,9 +25,10 @@ hb_calib_want_means(hb_calib *c, hb_node *n)
 			return HB_OK;	/* a map that is read as a matrix too: the first reader has it */
 		e->channel_dim = dim;
 		e->sums = e->sums ? e->sums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
-		e->qsums = e->qsums ? e->qsums : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
+		for (int k = 0; k < 2 && e->sums; k++)
+			e->qsums[k] = e->qsums[k] ? e->qsums[k] : HB_NEW_N(c->arena, double, x->shape.dim[dim]);
 		c->means_bytes = HB_MAX(c->means_bytes, hb_tensor_bytes(x));
-		return e->sums && e->qsums ? HB_OK : hb_nomem(c->g->cx, n->name);
+		return e->sums && e->qsums[0] && e->qsums[1] ? HB_OK : hb_nomem(c->g->cx, n->name);
 	}
 	return HB_OK;
 }
@@ -70,11 +71,13 @@ tap_means(void *arg, hb_tensor *t, const hb_val *v)
 	hb_calib *c = arg;
 	hb_edge *e = t->user;
 	int64_t n = hb_shape_elems(&v->shape);
-	if (!e || !e->sums || v->dtype != HB_F32 || t->q.nscales != 1 || !n)
+	if (!e || !e->sums || v->dtype != HB_F32 || e->mean_q[0].nscales != 1 || !n)
 		return;
-	hb_fake_quant_n(c->g->cx, v->data, t->q.scale, t->q.dtype, c->o->round, c->quantized, n);
 	add_sums(c, e, v, v->data, e->sums);
-	add_sums(c, e, v, c->quantized, e->qsums);
+	for (int k = 0; k < 2 && e->mean_q[k].nscales == 1; k++) {
+		hb_fake_quant_n(c->g->cx, v->data, e->mean_q[k].scale, e->mean_q[k].dtype, c->o->round, c->quantized, n);
+		add_sums(c, e, v, c->quantized, e->qsums[k]);
+	}
 	e->count += n / v->shape.dim[e->channel_dim];
 }
 
@@ -82,36 +85,62 @@ static hb_status
 set_means(hb_calib *c)
 {
 	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
-		const hb_edge *e = t->user;
+		hb_edge *e = t->user;
 		if (!e || !e->sums || !e->count)
 			continue;
 		int64_t n = t->shape.dim[e->channel_dim];
-		double *m = HB_NEW_N(c->g->arena, double, 2 * n);
-		if (!m)
-			return hb_nomem(c->g->cx, t->name);
-		for (int64_t i = 0; i < n; i++) {
-			bool finite = isfinite(e->sums[i]) && isfinite(e->qsums[i]);
-			m[i] = finite ? e->sums[i] / (double)e->count : 0;
-			m[n + i] = finite ? e->qsums[i] / (double)e->count : 0;
+		for (int k = 0; k < 2 && e->mean_q[k].nscales == 1; k++) {
+			double *m = e->means[k] = HB_NEW_N(c->g->arena, double, 2 * n);
+			if (!m)
+				return hb_nomem(c->g->cx, t->name);
+			for (int64_t i = 0; i < n; i++) {
+				bool finite = isfinite(e->sums[i]) && isfinite(e->qsums[k][i]);
+				m[i] = finite ? e->sums[i] / (double)e->count : 0;
+				m[n + i] = finite ? e->qsums[k][i] / (double)e->count : 0;
+			}
+			if (!hb_q_same(&e->mean_q[k], &t->q))
+				continue;
+			t->means = m;
+			t->means_dim = e->channel_dim;
 		}
-		t->means = m;
-		t->means_dim = e->channel_dim;
 	}
 	return HB_OK;
 }
 
-enum { MEANS_SAMPLES = 8 };	/* enough for means; more would make calibration longer for nothing */
+/* The scale that t would have where it or what passes it on stood elsewhere. */
+static hb_q
+other_q(const hb_calib *c, const hb_tensor *t)
+{
+	const hb_edge *e = t->user;
+	if (e->spare && e->observer && t->q.dtype != HB_NONE)
+		return hb_calib_choose(c, e);
+	while (t->producer && t->producer->op->role == HB_ROLE_PASS && t->producer->in[0] && !t->producer->group)
+		t = t->producer->in[0];
+	e = t->user;
+	return e && e->observer ? hb_calib_choose(c, e) : (hb_q){ .dtype = HB_NONE };
+}
 
-/* Means of layers' inputs, float and quantized: a second pass, since it takes the scales. */
 hb_status
 hb_calib_find_means(hb_calib *c)
 {
 	if (!c->means_bytes)
 		return HB_OK;
+	if (c->o->ranges)
+		return hb_calib_load_means(c);
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		hb_edge *e = t->user;
+		if (!e || !e->sums)
+			continue;
+		e->mean_q[0] = t->q.dtype == HB_NONE && e->observer ? hb_calib_choose(c, e) : t->q;
+		if (c->o->save_ranges)
+			e->mean_q[1] = other_q(c, t);
+		if (hb_q_same(&e->mean_q[0], &e->mean_q[1]))
+			e->mean_q[1] = (hb_q){ .dtype = HB_NONE };
+	}
 	c->quantized = hb_big_alloc(c->g->cx, (size_t)c->means_bytes);
 	if (!c->quantized)
 		return hb_nomem(c->g->cx, "calibrate");
-	hb_status st = hb_calib_run(c, MEANS_SAMPLES, tap_means);
+	hb_status st = hb_calib_run(c, HB_FEW_SAMPLES, tap_means);
 	hb_big_free(c->g->cx, c->quantized, (size_t)c->means_bytes);
 	return st == HB_OK ? set_means(c) : st;
 }

@@ -13,8 +13,8 @@ noise(uint64_t seed)
 
 enum { NOISE_BATCHES = 4 };
 
-static hb_status
-noise_sample(hb_calib *c, int64_t k, hb_val *in)
+static void
+noise_sample(const hb_calib *c, int64_t k, hb_val *in)
 {
 	for (size_t i = 0; i < c->g->ninputs; i++) {
 		int64_t n = hb_shape_elems(&in[i].shape);
@@ -24,15 +24,58 @@ noise_sample(hb_calib *c, int64_t k, hb_val *in)
 			for (int64_t j = 0; j < n; j++)
 				((float *)in[i].data)[j] = noise((uint64_t)j * 64 + (uint64_t)k * 8 + i);
 	}
+}
+
+/* Sample k of those that are kept. */
+static void
+kept_sample(const hb_calib *c, int64_t k, hb_val *in)
+{
+	const uint8_t *from = c->kept + (size_t)k * c->sample_bytes;
+	for (size_t i = 0; i < c->g->ninputs; i++) {
+		size_t bytes = (size_t)hb_tensor_bytes(c->g->inputs[i]);
+		memcpy(in[i].data, from, bytes);
+		from += bytes;
+	}
+}
+
+static void
+keep_sample(hb_calib *c, const hb_val *in)
+{
+	uint8_t *to = c->kept + (size_t)c->nkept * c->sample_bytes;
+	for (size_t i = 0; i < c->g->ninputs; i++) {
+		size_t bytes = (size_t)hb_tensor_bytes(c->g->inputs[i]);
+		memcpy(to, in[i].data, bytes);
+		to += bytes;
+	}
+	c->nkept++;
+}
+
+/* Values for sample k; *more false where there is none. */
+static hb_status
+next_sample(hb_calib *c, int64_t k, hb_val *in, bool *more)
+{
+	*more = true;
+	if (c->o->sample) {
+		HB_TRY(c->o->sample(c->o->arg, k, in, more));
+		if (*more && c->kept && c->nkept == k && k < HB_FEW_SAMPLES)
+			keep_sample(c, in);
+		return HB_OK;
+	}
+	*more = k < (c->sampled ? c->nkept : NOISE_BATCHES);
+	if (*more && c->sampled)
+		kept_sample(c, k, in);
+	else if (*more)
+		noise_sample(c, k, in);
 	return HB_OK;
 }
 
-/* Runs the float model on the first `limit` samples, or on noise. */
 hb_status
 hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look)
 {
 	hb_graph *g = c->g;
 	hb_status st;
+	if (c->sampled && !c->o->sample && !c->nkept)
+		return HB_OK;
 	hb_val *in = HB_NEW_N(c->arena, hb_val, g->ninputs), *out = HB_NEW_N(c->arena, hb_val, g->noutputs);
 	if (!in || !out)
 		return hb_nomem(g->cx, "calibrate");
@@ -47,15 +90,12 @@ hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look)
 		return st;
 	bool more = true;
 	int64_t k = 0;
-	while (st == HB_OK && more && k < limit) {
-		if (c->o->sample)
-			st = c->o->sample(c->o->arg, k, in, &more);
-		else
-			st = (more = k < NOISE_BATCHES) ? noise_sample(c, k, in) : HB_OK;
+	while (st == HB_OK && k < limit) {
+		st = next_sample(c, k, in, &more);
 		if (st != HB_OK || !more)
 			break;
 		st = hb_exec_run(ex, in, out, look, c);
-		hb_progress(g->cx, "calibrate", ++k, c->o->sample ? 0 : NOISE_BATCHES);
+		hb_progress(g->cx, "calibrate", ++k, c->o->sample ? 0 : HB_MIN(limit, c->sampled ? c->nkept : NOISE_BATCHES));
 	}
 	hb_exec_free(ex);
 	if (st == HB_OK && !k)

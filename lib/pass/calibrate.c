@@ -128,9 +128,31 @@ observe(hb_calib *c, hb_node *n, hb_tensor *t)
 		e->cfg.observer.reader = read_by;
 		e->cfg.observer.reader_arg = reader;
 	}
+	if (e)
+		e->cfg.observer.whole = c->o->save_stats || c->o->nstats;
 	if (e && !e->observer)
 		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
 	return e && e->observer ? HB_OK : hb_nomem(c->g->cx, t->name);
+}
+
+/* A file of ranges or statistics has every tensor of float values, so that other exclusions need no new pass. */
+static hb_status
+observe_rest(hb_calib *c)
+{
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		if (t->dtype != HB_F32 || t->is_const || !t->has_shape || (!t->producer && !t->is_input) || t->q.from != HB_Q_OPEN)
+			continue;
+		hb_edge *e = hb_calib_edge(c, t->producer, t);
+		if (!e)
+			return hb_nomem(c->g->cx, t->name);
+		if (e->observer)
+			continue;
+		e->spare = true;
+		HB_TRY(observe(c, t->producer, t));
+	}
+	for (hb_node *n = c->g->first; n && !c->o->no_bias_correction; n = n->next)
+		HB_TRY(hb_calib_want_means(c, n));
+	return HB_OK;
 }
 
 /* A conv or gemm that is a model output without activation keeps its accumulator's precision. */
@@ -141,7 +163,7 @@ stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 	const hb_node *root = n->group ? n->group->root : n;
 	if (c->o->low_precision_output || t->q.from != HB_Q_OPEN || (n->group && (n->group->act || n->group->chain_in)))
 		return false;
-	if (c->scaled && !c->o->sample) {	/* what the CPU goes on with in float */
+	if (c->scaled && !c->sampled) {	/* what the CPU goes on with in float */
 		for (size_t i = 0; i < t->nuses; i++) {
 			if (t->uses[i].node->on == HB_ON_BPU)
 				return false;
@@ -165,7 +187,7 @@ mark(hb_calib *c)
 	for (hb_node *n = c->g->first; n; n = n->next) {
 		if (n->on != HB_ON_BPU)
 			continue;
-		if (c->o->sample && !c->o->no_bias_correction)
+		if (c->sampled && !c->o->no_bias_correction)
 			HB_TRY(hb_calib_want_means(c, n));
 		for (int i = 0; i < n->nin; i++) {
 			hb_tensor *t = n->in[i];
@@ -203,7 +225,7 @@ needs_run(hb_calib *c, bool *run)
 			const hb_edge *e = t ? t->user : NULL;
 			if (!e || t->is_const || !e->observer)
 				continue;
-			if (!c->o->sample)
+			if (!c->sampled)
 				return hb_fail(c->g->cx, n, HB_ERR_INPUT, "no-scale",
 					       "the model gives scales, but none for '%s'; samples (--calib) would, or the node can stay in float (--run-on-cpu)",
 					       t->name);
@@ -233,23 +255,55 @@ observe_consts(hb_calib *c)
 	}
 }
 
-static void
-set_observed(hb_calib *c, hb_tensor *t, const hb_edge *e)
+/* What the observer chooses, or chose when the file of ranges was made. */
+static hb_status
+range_of(const hb_calib *c, const hb_tensor *t, const hb_edge *e, hb_range *r, const char **observer)
+{
+	*observer = hb_observer_name(t->is_const ? HB_OBS_MINMAX : e->cfg.observer.kind);
+	if (!c->o->ranges || t->is_const || e->cfg.observer.kind == HB_OBS_FIXED) {
+		hb_observer_range(e->observer, r);
+		return HB_OK;
+	}
+	const hb_range_row *row = hb_ranges_find(c->o->ranges, t->name);
+	if (!row)
+		return hb_error(c->g->cx, HB_ERR_INPUT, NULL, "ranges", "the file of ranges has no row for tensor '%s'", t->name);
+	*r = (hb_range){ .min = row->min, .max = row->max, .absmax = e->cfg.dtype == HB_I16 ? row->clip16 : row->clip8, .nonfinite = row->nonfinite };
+	*observer = row->observer;
+	return HB_OK;
+}
+
+static hb_q
+q_of(const hb_calib *c, const hb_edge *e, const hb_range *r, const char *observer)
+{
+	return (hb_q){
+		.dtype = e->cfg.dtype, .nscales = 1, .min = r->min, .max = r->max,
+		.scale = hb_scale_of(HB_MAX(r->absmax, 0.0f), e->cfg.dtype, c->o->divisor_qmax), .observer = observer,
+	};
+}
+
+hb_q
+hb_calib_choose(const hb_calib *c, const hb_edge *e)
 {
 	hb_range r;
 	hb_observer_range(e->observer, &r);
+	return q_of(c, e, &r, hb_observer_name(e->cfg.observer.kind));
+}
+
+static hb_status
+set_observed(hb_calib *c, hb_tensor *t, const hb_edge *e)
+{
+	hb_range r;
+	const char *observer;
+	HB_TRY(range_of(c, t, e, &r, &observer));
 	if (t->is_const)
 		r.absmax = HB_MAX(-r.min, r.max);	/* a constant's range is known: nothing to clip */
-	t->q = (hb_q){
-		.dtype = e->cfg.dtype, .nscales = 1, .min = r.min, .max = r.max,
-		.scale = hb_scale_of(HB_MAX(r.absmax, 0.0f), e->cfg.dtype, c->o->divisor_qmax),
-		.observer = hb_observer_name(t->is_const ? HB_OBS_MINMAX : e->cfg.observer.kind),
-	};
+	t->q = q_of(c, e, &r, observer);
 	if (e->cfg.observer.kind == HB_OBS_FIXED && !t->is_const)
 		t->q.scale = e->cfg.observer.fixed_scale;
 	if (r.nonfinite)
 		hb_warn(c->g->cx, t->name, "nonfinite", "%lld values of tensor '%s' were infinite or no number; they were left out",
 			(long long)r.nonfinite, t->name);
+	return HB_OK;
 }
 
 static bool
@@ -263,13 +317,13 @@ equal_inputs(const hb_node *n)
 	return true;
 }
 
-static void
+static hb_status
 set_scales(hb_calib *c)
 {
 	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
 		const hb_edge *e = t->user;
-		if (e && e->observer)
-			set_observed(c, t, e);
+		if (e && e->observer && !e->spare)
+			HB_TRY(set_observed(c, t, e));
 	}
 	for (hb_node *n = c->g->first; n; n = n->next) {
 		if (n->on != HB_ON_BPU || is_inner(n))
@@ -290,13 +344,43 @@ set_scales(hb_calib *c)
 				t->q = n->in[0]->q;
 		}
 	}
+	return HB_OK;
+}
+
+/* What the samples are like, by whichever way it is known. */
+static hb_status
+gather(hb_calib *c)
+{
+	bool run = true;
+	HB_TRY(needs_run(c, &run));
+	if (c->o->ranges || !run)
+		return HB_OK;
+	if (c->o->save_stats || c->o->nstats)
+		HB_TRY(hb_calib_keep(c));
+	return c->o->nstats ? hb_calib_merge_stats(c) : hb_calib_run(c, INT64_MAX, tap);
+}
+
+static hb_status
+calibrate(hb_calib *c)
+{
+	HB_TRY(mark(c));
+	if (c->o->save_stats || c->o->save_ranges)
+		HB_TRY(observe_rest(c));
+	HB_TRY(gather(c));
+	if (c->o->save_stats)
+		return hb_calib_save_stats(c);
+	observe_consts(c);
+	HB_TRY(set_scales(c));
+	HB_TRY(hb_calib_find_means(c));
+	return c->o->save_ranges ? hb_calib_save_ranges(c) : HB_OK;
 }
 
 hb_status
 hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 {
-	hb_calib c = { .g = g, .o = o, .arena = hb_arena_new(g->cx), .scaled = hb_has_scales(g) };
-	bool run = true;
+	hb_calib c = {
+		.g = g, .o = o, .arena = hb_arena_new(g->cx), .scaled = hb_has_scales(g), .sampled = o->sample || o->nstats || o->ranges,
+	};
 	if (!c.arena)
 		return hb_nomem(g->cx, "calibrate");
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
@@ -305,18 +389,9 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}
-	hb_status st = mark(&c);
-	if (st == HB_OK)
-		st = needs_run(&c, &run);
-	if (st == HB_OK && run)
-		st = hb_calib_run(&c, INT64_MAX, tap);
-	if (st == HB_OK) {
-		observe_consts(&c);
-		set_scales(&c);
-		st = hb_calib_find_means(&c);
-		if (!c.scaled)		/* else the model's scales are as good as they were */
-			g->uncalibrated = !o->sample;
-	}
+	hb_status st = calibrate(&c);
+	if (st == HB_OK && !c.scaled)	/* else the model's scales are as good as they were */
+		g->uncalibrated = !c.sampled;
 	for (hb_tensor *t = g->tensors; t; t = t->next)
 		t->user = NULL;
 	hb_arena_free(c.arena);

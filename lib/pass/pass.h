@@ -55,6 +55,40 @@ typedef struct hb_qconfig {		/* what one node or tensor gets */
 	bool none;			/* stays in float */
 } hb_qconfig;
 
+/* Ranges as a file keeps them (hbcc-config(5)): of every tensor of float values, in the order of the graph. */
+typedef struct hb_range_row {
+	const char *name;
+	float min, max;			/* seen */
+	float clip8, clip16;		/* magnitude that is kept as qint8, as qint16 */
+	const char *observer;
+	int64_t nonfinite;
+	int64_t nchannels;		/* 0: `channels` is unknown */
+	const float *channels;		/* magnitude in each channel, dim 1 */
+	int64_t nmeans;			/* 0: `means` are unknown */
+	int means_dim;
+	struct {
+		hb_dtype dtype;		/* that the quantized ones have; HB_NONE: not there */
+		float scale;
+		const double *v;	/* as hb_tensor.means: nmeans float ones, nmeans quantized ones */
+	} means[2];
+	struct hb_range_row *next;
+} hb_range_row;
+
+typedef struct hb_ranges {
+	hb_arena *arena;
+	hb_map *by_name;
+	hb_range_row *first, *last;
+} hb_ranges;
+
+hb_ranges *hb_ranges_new(hb_arena *a);	/* NULL without memory, as the next */
+hb_range_row *hb_ranges_add(hb_ranges *r, const char *name);	/* the name is copied */
+const hb_range_row *hb_ranges_find(const hb_ranges *r, const char *name);
+
+typedef struct hb_stats {		/* what options' save_stats got, in a file */
+	const char *path;
+	hb_cursor bytes;
+} hb_stats;
+
 typedef struct hb_calib_options {
 	const hb_march *march;		/* what may stay int32 */
 	hb_qconfig activations;		/* default mse, HB_I8 */
@@ -67,6 +101,13 @@ typedef struct hb_calib_options {
 	void *arg;
 	/* Where sample is NULL: seeded noise and g->uncalibrated; or, in a model that has scales, none:
 	 * an edge without a scale is then an error. */
+	/* In place of samples: what save_stats got from parts of them, in their order; the result is that of one run
+	 * over all. Moving averages and histogram observers need samples. */
+	const hb_stats *stats;
+	size_t nstats;
+	const hb_ranges *ranges;	/* in place of samples too: chosen by an earlier run */
+	hb_buf *save_stats;		/* gets the statistics, and no scale is set */
+	hb_ranges *save_ranges;		/* gets a row a tensor, of what is not quantized too */
 	/* More specific configuration of tensor t of node n, or NULL. */
 	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
 	void *config_arg;

@@ -19,7 +19,7 @@ static const struct {
 } names[] = {
 	/* the first name of a kind is the one that is printed */
 	{ "minmax", HB_OBS_MINMAX }, { "moving", HB_OBS_MOVING }, { "percentile", HB_OBS_PERCENTILE }, { "kl", HB_OBS_KL },
-	{ "mse", HB_OBS_MSE }, { "histogram", HB_OBS_HISTOGRAM }, { "mix", HB_OBS_MIX }, { "fixed", HB_OBS_FIXED },
+	{ "mse", HB_OBS_MSE }, { "histogram", HB_OBS_HISTOGRAM }, { "mix", HB_OBS_MIX }, { "fixed", HB_OBS_FIXED }, { "default", HB_OBS_DEFAULT },
 	{ "max", HB_OBS_MINMAX }, { "min_max", HB_OBS_MINMAX }, { "moving_average", HB_OBS_MOVING },
 };
 
@@ -46,7 +46,22 @@ hb_observer_name(hb_observer_kind k)
 static bool
 has_histogram(hb_observer_kind k)
 {
-	return k == HB_OBS_PERCENTILE || k == HB_OBS_KL || k == HB_OBS_MSE || k == HB_OBS_MIX;
+	return k == HB_OBS_PERCENTILE || k == HB_OBS_KL || k == HB_OBS_MSE || k == HB_OBS_MIX || k == HB_OBS_DEFAULT;
+}
+
+bool
+hb_observer_is_ordered(hb_observer_kind k)
+{
+	return k == HB_OBS_MOVING || k == HB_OBS_HISTOGRAM;
+}
+
+static void
+set_defaults(hb_observer_cfg *cfg)
+{
+	if (!(cfg->percentile > 0 && cfg->percentile <= 1))
+		cfg->percentile = 0.9999;
+	if (!(cfg->averaging_constant > 0 && cfg->averaging_constant <= 1))
+		cfg->averaging_constant = 0.01;
 }
 
 hb_observer *
@@ -58,16 +73,13 @@ hb_observer_new(hb_arena *a, const hb_observer_cfg *cfg, hb_dtype dt)
 		return NULL;
 	o->cfg = *cfg;
 	o->dtype = dt;
-	if (!(o->cfg.percentile > 0 && o->cfg.percentile <= 1))
-		o->cfg.percentile = 0.9999;
-	if (!(o->cfg.averaging_constant > 0 && o->cfg.averaging_constant <= 1))
-		o->cfg.averaging_constant = 0.01;
-	if (has_histogram(cfg->kind)) {
+	set_defaults(&o->cfg);
+	if (has_histogram(cfg->kind) || cfg->whole) {
 		o->bins = HB_NEW_N(a, uint64_t, HB_MAG_BINS);
 		if (!o->bins)
 			return NULL;
 	}
-	if (cfg->reader && cfg->kind == HB_OBS_MSE && dt == HB_I8) {
+	if (cfg->whole || (cfg->reader && cfg->kind == HB_OBS_MSE && dt == HB_I8)) {
 		o->negative = HB_NEW_N(a, uint64_t, HB_MAG_BINS);
 		if (!o->negative)
 			return NULL;
@@ -166,10 +178,11 @@ extent_of(hb_ctx *cx, const float *x, int64_t n)
 static int
 width_exponent(float absmax)
 {
-	int e;
+	int e = HB_LEAST_EXPONENT;
 
-	frexpf(absmax, &e);		/* absmax < 2^e */
-	return HB_MAX(e, -100) - HB_MAG_BITS;
+	if (absmax > 0)
+		frexpf(absmax, &e);	/* absmax < 2^e */
+	return HB_MAX(e, HB_LEAST_EXPONENT) - HB_MAG_BITS;
 }
 
 /* 2^by bins become one. */
@@ -184,8 +197,8 @@ fold_bins(uint64_t *bins, int by)
 	}
 }
 
-static void
-hist_grow(hb_observer *o, int exponent)
+void
+hb_observer_grow(hb_observer *o, int exponent)
 {
 	if (!o->any_bins) {
 		o->exponent = exponent;
@@ -230,7 +243,7 @@ hist_some(void *arg, int64_t b, int64_t e, int worker)
 static void
 hist_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n, float absmax)
 {
-	hist_grow(o, width_exponent(absmax));
+	hb_observer_grow(o, width_exponent(absmax));
 
 	pass p = { .isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins, .negative = o->negative };
 
@@ -351,7 +364,7 @@ clip_error(const hb_observer *o, double t, const double *behind)
 static double
 mse_of(const hb_observer *o, double absmax)
 {
-	double values[2 * HB_MAG_BINS], *behind = o->negative ? values : NULL;
+	double values[2 * HB_MAG_BINS], *behind = o->negative && o->cfg.reader && o->dtype == HB_I8 ? values : NULL;
 
 	if (behind)
 		read_bins(o, behind);
@@ -497,4 +510,15 @@ hb_observer_range(const hb_observer *o, hb_range *out)
 				beyond += (double)o->bins[i];
 		out->clipped = beyond / (double)o->count;
 	}
+}
+
+void
+hb_observer_range_as(const hb_observer *o, const hb_observer_cfg *cfg, hb_dtype dt, hb_range *out)
+{
+	hb_observer as = *o;
+
+	as.cfg = *cfg;
+	set_defaults(&as.cfg);
+	as.dtype = dt;
+	hb_observer_range(&as, out);
 }

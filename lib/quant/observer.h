@@ -1,4 +1,4 @@
-/* observer.h: what an observer holds, shared by observer.c and torch_hist.c. */
+/* observer.h: what an observer holds, shared by observer.c, observer_state.c and torch_hist.c. */
 #ifndef HB_QUANT_OBSERVER_H
 #define HB_QUANT_OBSERVER_H
 
@@ -6,6 +6,7 @@
 
 #define HB_MAG_BITS 13
 #define HB_MAG_BINS (1 << HB_MAG_BITS)
+#define HB_LEAST_EXPONENT -100		/* bins together hold at least 2^this */
 #define HB_EXTENT_PARTS 256
 #define HB_TORCH_BINS 2048
 
@@ -16,7 +17,7 @@ struct hb_observer {
 	float avg_min, avg_max;		/* moving */
 	int64_t count, nonfinite;
 	uint64_t *bins;			/* HB_MAG_BINS of the magnitude, or NULL */
-	uint64_t *negative;		/* those of bins that are below zero, where cfg.reader is set */
+	uint64_t *negative;		/* those of bins that are below zero, where cfg.reader or cfg.whole is set */
 	int exponent;			/* a bin is 2^exponent wide */
 	bool any_bins;
 	double *torch_bins;		/* HB_TORCH_BINS between torch_min and torch_max, or NULL */
@@ -24,6 +25,9 @@ struct hb_observer {
 	float torch_min, torch_max;
 	bool any_torch;
 };
+
+/* Bins become 2^exponent wide where they are narrower. */
+void hb_observer_grow(hb_observer *o, int exponent);
 
 /* torch's HistogramObserver (torch/ao/quantization/observer.py). */
 bool hb_torch_hist_new(hb_arena *a, hb_observer *o);

@@ -41,7 +41,9 @@ int64_t hb_requant(int64_t acc, hb_mult m);
 
 typedef enum hb_observer_kind {
 	HB_OBS_MINMAX, HB_OBS_MOVING, HB_OBS_PERCENTILE, HB_OBS_KL, HB_OBS_MSE,
-	HB_OBS_HISTOGRAM, HB_OBS_MIX, HB_OBS_FIXED, HB_OBS_NKINDS
+	HB_OBS_HISTOGRAM, HB_OBS_MIX, HB_OBS_FIXED,
+	HB_OBS_DEFAULT,			/* calibration tries minmax, percentile 0.99995 and kl on the whole model */
+	HB_OBS_NKINDS
 } hb_observer_kind;
 
 typedef struct hb_observer_cfg {
@@ -53,6 +55,7 @@ typedef struct hb_observer_cfg {
 	 * what the function flattens (the negative side of SiLU) does not widen the step. qint8 only. */
 	double (*reader)(const void *arg, double x);
 	const void *reader_arg;
+	bool whole;			/* holds what every observer reads that needs no order of samples */
 } hb_observer_cfg;
 
 /* By the names of SEMANTICS 2 and hb_mapper's (max, kl, mix, ...); false where unknown. */
@@ -73,6 +76,29 @@ typedef struct hb_range {
 	int64_t nonfinite;
 } hb_range;
 void hb_observer_range(const hb_observer *o, hb_range *out);
+/* The range that another configuration and type choose from the same values. cfg->kind reads what o holds: the
+ * observer's own kind, minmax, fixed, and of a whole one all but moving and histogram. */
+void hb_observer_range_as(const hb_observer *o, const hb_observer_cfg *cfg, hb_dtype dt, hb_range *out);
+
+/* Do its results depend on the order of samples? Then parts cannot be merged. */
+bool hb_observer_is_ordered(hb_observer_kind k);
+/* What o holds, to the end of b; o is whole. */
+void hb_observer_save(const hb_observer *o, hb_buf *b);
+/* Adds to o, which is whole, what hb_observer_save wrote: as if o had seen those values too. False where the bytes are
+ * no such thing. */
+bool hb_observer_merge(hb_observer *o, hb_cursor *c);
+
+/* Ranges of each channel of a tensor: running, or moving averages with constant c (0: running). */
+typedef struct hb_channels {
+	int64_t n, samples;
+	double averaging_constant;
+	float *min, *max;		/* n each, of finite values; 0 before the first */
+} hb_channels;
+hb_channels *hb_channels_new(hb_arena *a, int64_t n, double averaging_constant);
+/* One sample: x[outer][n][inner]. */
+void hb_channels_add(hb_ctx *cx, hb_channels *ch, const float *x, int64_t outer, int64_t inner);
+void hb_channels_save(const hb_channels *ch, hb_buf *b);
+bool hb_channels_merge(hb_channels *ch, hb_cursor *c);
 
 /* ---- error measures, accumulated in double in one fixed order ---- */
 typedef struct hb_measure {

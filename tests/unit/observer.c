@@ -187,6 +187,93 @@ zeros_and_tiny_values_have_a_range(void **state)
 }
 
 static void
+parts_that_are_merged_are_the_whole(void **state)
+{
+	static const hb_observer_kind kinds[] = { HB_OBS_MINMAX, HB_OBS_PERCENTILE, HB_OBS_KL, HB_OBS_MSE, HB_OBS_MIX };
+	hb_ctx *cx = test_ctx(NULL, 2);
+	hb_buf bytes[3] = { { .cx = cx }, { .cx = cx }, { .cx = cx } };
+	static float tiny[N];
+
+	(void)state;
+	for (int i = 0; i < N; i++)
+		tiny[i] = a[i] * 1e-20f;
+	for (size_t i = 0; i < HB_LEN(kinds); i++) {
+		hb_observer_cfg cfg = { .kind = kinds[i], .whole = true };
+		hb_observer *whole = hb_observer_new(cx->arena, &cfg, HB_I8), *sum = hb_observer_new(cx->arena, &cfg, HB_I8);
+		const float *parts[] = { tiny, b, a };
+		hb_range x, y;
+
+		for (size_t k = 0; k < HB_LEN(parts); k++) {
+			hb_observer *one = hb_observer_new(cx->arena, &cfg, HB_I8);
+
+			hb_observer_add(cx, whole, parts[k], N);
+			hb_observer_add(cx, one, parts[k], N);
+			bytes[k].len = 0;
+			hb_observer_save(one, &bytes[k]);
+			hb_cursor c = { .p = (uint8_t *)bytes[k].p, .end = (uint8_t *)bytes[k].p + bytes[k].len };
+			assert_true(hb_observer_merge(sum, &c));
+			assert_ptr_equal(c.p, c.end);
+			/* every shorter file is refused, or is as a whole something that was never saved */
+			for (size_t cut = 0; k == 0 && i == 0 && cut < bytes[k].len; cut += 7) {
+				hb_observer *broken = hb_observer_new(cx->arena, &cfg, HB_I8);
+
+				c = (hb_cursor){ .p = (uint8_t *)bytes[k].p, .end = (uint8_t *)bytes[k].p + cut };
+				assert_false(hb_observer_merge(broken, &c));
+			}
+		}
+		hb_observer_range(whole, &x);
+		hb_observer_range(sum, &y);
+		assert_memory_equal(&x, &y, sizeof(x));
+	}
+	for (size_t k = 0; k < HB_LEN(bytes); k++)
+		hb_buf_free(&bytes[k]);
+	hb_ctx_free(cx);
+}
+
+static void
+channels_have_ranges_of_their_own_and_merge(void **state)
+{
+	enum { C = 5, INNER = N / 2 / C };
+	hb_ctx *cx = test_ctx(NULL, 2);
+	hb_channels *ch = hb_channels_new(cx->arena, C, 0), *sum = hb_channels_new(cx->arena, C, 0);
+	hb_buf bytes = { .cx = cx };
+
+	(void)state;
+	hb_channels_add(cx, ch, a, 2, INNER);
+	hb_channels_save(ch, &bytes);
+	hb_channels_add(cx, ch, b, 2, INNER);
+	for (int k = 0; k < C; k++) {
+		float lo = a[k * INNER], hi = lo;
+
+		for (int o = 0; o < 2; o++)
+			for (int i = 0; i < INNER; i++)
+				for (int s = 0; s < 2; s++) {
+					float v = (s ? b : a)[(o * C + k) * INNER + i];
+
+					lo = fminf(lo, v);
+					hi = fmaxf(hi, v);
+				}
+		assert_true(ch->min[k] == lo && ch->max[k] == hi);
+	}
+	hb_channels *second = hb_channels_new(cx->arena, C, 0);
+	hb_channels_add(cx, second, b, 2, INNER);
+	hb_channels_save(second, &bytes);
+	hb_cursor c = { .p = (uint8_t *)bytes.p, .end = (uint8_t *)bytes.p + bytes.len };
+	assert_true(hb_channels_merge(sum, &c) && hb_channels_merge(sum, &c));
+	assert_memory_equal(sum->min, ch->min, C * sizeof(float));
+	assert_memory_equal(sum->max, ch->max, C * sizeof(float));
+	hb_channels *moving = hb_channels_new(cx->arena, C, 0.01);
+	hb_channels_add(cx, moving, a, 2, INNER);
+	hb_channels_add(cx, moving, b, 2, INNER);
+	hb_channels *first = hb_channels_new(cx->arena, C, 0);
+	hb_channels_add(cx, first, a, 2, INNER);
+	for (int k = 0; k < C; k++)
+		near(moving->max[k], first->max[k] + 0.01 * (second->max[k] - first->max[k]), 1e-6);
+	hb_buf_free(&bytes);
+	hb_ctx_free(cx);
+}
+
+static void
 names_are_known_both_ways(void **state)
 {
 	hb_observer_kind k;
@@ -210,6 +297,7 @@ main(void)
 		cmocka_unit_test(mse_finds_the_least_error), cmocka_unit_test(mix_is_no_worse_than_its_parts),
 		cmocka_unit_test(histogram_is_that_of_torch), cmocka_unit_test(order_and_threads_change_nothing),
 		cmocka_unit_test(values_that_are_no_numbers_are_left_out), cmocka_unit_test(zeros_and_tiny_values_have_a_range),
+		cmocka_unit_test(parts_that_are_merged_are_the_whole), cmocka_unit_test(channels_have_ranges_of_their_own_and_merge),
 		cmocka_unit_test(names_are_known_both_ways),
 	};
 
