@@ -15,6 +15,7 @@ hbcc compile model.onnx --march bayes --calib calib
 hbcc compile model.onnx --march bayes --calib calib --emit hbir
 hbcc compile model.onnx --march bayes --calib calib --name other -o other.hbm
 hbcc perf model.hbm --format json > perf.json
+for k in 0 1; do hbcc calibrate model.onnx --march bayes --calib calib --save-stats $k.stats; done
 {
 	sed -n 's/^\.Dl \(hbcc .*\)/\1/p; s/^\(hbcc .*\)/\1/p' "$TOP"/man/*.[15]
 	sed -n 's/^    \(hbcc .*\)/\1/p' "$TOP/README.md"
