@@ -19,6 +19,8 @@
  *   Lut            X, table                           kind to qmin qmax
  *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
  *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside qmin qmax     Y [M,C,OH,OW]; places, 16 fraction bits
+ *   Correlation    A, B                               kernel_size max_displacement stride1 stride2 pad_size m e to qmin qmax
+ *   Scatter        X [M,C], index i32 [M]             shape                                       Y [N,C,H,W]; places n*H*W + y*W + x
  *   Rows           X [, gain i32 [n], offset i32 [n]] fn axis m e m2 e2 value to qmin qmax       (softmax; norm and rms have the tables)
  *   Concat         X...                               axis                                        equal scales
  *   Pad            X                                  pads value mode                             value is an integer of X's scale

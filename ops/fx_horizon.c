@@ -1,5 +1,7 @@
-/* fx_horizon.c: operators that read at computed places, by their instructions. */
+/* fx_horizon.c: operators that read or write at computed places: Sample by its instruction, Correlation and Scatter by
+ * their definitions. */
 #include "ops/fx_util.h"
+#include "ops/horizon.h"
 #include "ops/lower.h"
 
 #define ROW_INT(name) { name, HB_ATTR_INT, false, 0, 0 }
@@ -90,4 +92,117 @@ const hb_op hb_op_fx_sample = {
 	.name = "Sample", .domain = "hbcc", .since = 1, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,
 	.attrs = sample_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32), HB_BIT(HB_I32) },
 	.shape = shape_sample, .run = run_sample, .sched = &hb_sched_sample,
+};
+
+/* ---- Correlation ---- */
+
+typedef struct correlation {
+	hb_correlation k;
+	int32_t m, e, qmin, qmax;
+} correlation;
+
+static hb_status
+shape_correlation(hb_graph *g, hb_node *n)
+{
+	correlation *a = HB_AUX(g, n, correlation);
+	hb_dtype dt;
+
+	if (!a)
+		return hb_nomem(g->cx, n->name);
+	HB_TRY(hb_correlation_resolve(g, n, &a->k));
+	HB_TRY(hb_fx_mult(g, n, "m", "e", &a->m, &a->e));
+	HB_TRY(hb_fx_to(g, n, HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32), &dt));
+	HB_TRY(hb_fx_clamp(g, n, dt, &a->qmin, &a->qmax));
+	/* int8 by int8: sums stay in 32 bits */
+	if (n->in[0]->shape.dim[1] * a->k.kernel * a->k.kernel >= 1 << 16)
+		return HB_FX_BAD(g, n, "sums %lld products; 65535 are taken", (long long)(n->in[0]->shape.dim[1] * a->k.kernel * a->k.kernel));
+	hb_shape s = { 4, { n->in[0]->shape.dim[0], a->k.side * a->k.side, a->k.out[0], a->k.out[1] } };
+	return hb_fx_out(g, n, dt, &s);
+}
+
+static void
+correlation_cells(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const hb_call *c = arg;
+	const correlation *a = c->n->aux;
+	const hb_correlation *k = &a->k;
+	const int64_t *d = c->in[0]->shape.dim, area = d[2] * d[3], channels = k->side * k->side;
+
+	(void)worker;
+	for (int64_t i = begin; i < end; i++) {
+		int64_t ox = i % k->out[1], oy = i / k->out[1] % k->out[0], q = i / (k->out[0] * k->out[1]);
+		int64_t dy = (q % channels / k->side - k->radius) * k->step, dx = (q % k->side - k->radius) * k->step;
+		int64_t y0 = oy * k->stride + k->reach - k->pad, x0 = ox * k->stride + k->reach - k->pad, sum = 0;
+		const int8_t *pa = (const int8_t *)c->in[0]->data + q / channels * d[1] * area;
+		const int8_t *pb = (const int8_t *)c->in[1]->data + q / channels * d[1] * area;
+		for (int64_t y = HB_MAX(HB_MAX(y0, 0), -dy); y < HB_MIN(HB_MIN(y0 + k->kernel, d[2]), d[2] - dy); y++)
+			for (int64_t x = HB_MAX(HB_MAX(x0, 0), -dx); x < HB_MIN(HB_MIN(x0 + k->kernel, d[3]), d[3] - dx); x++)
+				for (int64_t ch = 0; ch < d[1]; ch++)
+					sum += pa[ch * area + y * d[3] + x] * pb[ch * area + (y + dy) * d[3] + x + dx];
+		sum = hb_requant(sum, (hb_mult){ a->m, a->e });
+		sum = HB_MAX(a->qmin, HB_MIN(sum, a->qmax));
+		hb_wide_store(c->out[0]->dtype, &sum, c->out[0]->data, i, 1);
+	}
+}
+
+static void
+run_correlation(const hb_call *c)
+{
+	hb_call call = *c;
+
+	hb_parallel(c->cx, hb_val_elems(c->out[0]), 64, correlation_cells, &call);
+}
+
+static const hb_attr_row correlation_rows[] = {
+	ROW_INT("kernel_size"), ROW_INT("max_displacement"), ROW_INT("stride1"), ROW_INT("stride2"), ROW_INT("pad_size"),
+	ROW_INT("m"), ROW_INT("e"), ROW_INT("to"), ROW_CLAMP, { 0 },
+};
+
+const hb_op hb_op_fx_correlation = {
+	.name = "Correlation", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	.attrs = correlation_rows, .types = HB_BIT(HB_I8), .shape = shape_correlation, .run = run_correlation,
+	.sched = &hb_sched_correlation,
+};
+
+/* ---- Scatter ---- */
+
+static hb_status
+shape_scatter(hb_graph *g, hb_node *n)
+{
+	const hb_shape *x = &n->in[0]->shape, *index = &n->in[1]->shape;
+	int64_t d[4];
+
+	HB_TRY(hb_fx_ints(g, n, "shape", 4, 1, 1, INT32_MAX, d));
+	if (x->rank != 2 || index->rank != 1 || index->dim[0] != x->dim[0])
+		return HB_FX_BAD(g, n, "input and index have ranks %d and %d; [M, C] and [M] are taken", x->rank, index->rank);
+	if (d[1] != x->dim[1])
+		return HB_FX_BAD(g, n, "the output has %lld channels, the input %lld", (long long)d[1], (long long)x->dim[1]);
+	hb_shape s = { 4, { d[0], d[1], d[2], d[3] } };
+	return hb_fx_out(g, n, n->in[0]->dtype, &s);
+}
+
+static void
+run_scatter(const hb_call *c)
+{
+	const int64_t *d = c->out[0]->shape.dim, area = d[2] * d[3], rows = c->in[0]->shape.dim[0];
+	size_t size = hb_dtype_size(c->out[0]->dtype);
+	const int32_t *index = c->in[1]->data;
+
+	memset(c->out[0]->data, 0, (size_t)hb_val_elems(c->out[0]) * size);
+	for (int64_t m = 0; m < rows; m++) {
+		if (index[m] < 0 || index[m] >= d[0] * area)
+			continue;
+		const uint8_t *from = (const uint8_t *)c->in[0]->data + (size_t)(m * d[1]) * size;
+		uint8_t *to = (uint8_t *)c->out[0]->data + (size_t)(index[m] / area * d[1] * area + index[m] % area) * size;
+		for (int64_t ch = 0; ch < d[1]; ch++)
+			memcpy(to + (size_t)(ch * area) * size, from + (size_t)ch * size, size);
+	}
+}
+
+static const hb_attr_row scatter_rows[] = { { "shape", HB_ATTR_INTS, true, 0, 0 }, { 0 } };
+
+const hb_op hb_op_fx_scatter = {
+	.name = "Scatter", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	.attrs = scatter_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32) },
+	.shape = shape_scatter, .run = run_scatter, .sched = &hb_sched_scatter,
 };

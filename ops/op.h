@@ -82,6 +82,7 @@ struct hb_op {
 	hb_status (*convert)(hb_convert *cv, hb_node *n);	/* NULL with .lut: becomes hbcc.Lut */
 	uint32_t places;		/* inputs, by bit, that say where to read: int16 where their producer yields it, never clipped.
 					 * HB_LAST_INPUT: the last one, wherever it is */
+	float (*own_scale)(const hb_node *n);	/* the scale of output 0, where attributes say it; optional */
 	const char *(*floats)(const hb_node *n);	/* why this node has no fixed-point form, NULL: it has one; optional */
 
 	/* scheduling, of hbcc operators (ops/fx.h) */

@@ -80,6 +80,9 @@ const char *hb_floats_grid_sample(const hb_node *n);
 const char *hb_floats_roi(const hb_node *n);
 hb_status hb_to_fx_grid_sample(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_roi(hb_convert *cv, hb_node *n);		/* RoiAlign, horizon's RoIAlign and MultiScaleRoIAlign */
+hb_status hb_to_fx_from_yuv(hb_convert *cv, hb_node *n);	/* centered_yuv2rgb, centered_yuv2bgr */
+hb_status hb_to_fx_correlation(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_point_pillars(hb_convert *cv, hb_node *n);
 
 /* ---- shared, ops/to_fx.c ---- */
 

@@ -1,5 +1,6 @@
 /* to_fx_horizon.c: what reads at computed places: GridSample and the operators on regions. Places are integers with 16
- * fraction bits, computed by Ew; Sample reads there. */
+ * fraction bits, computed by Ew; Sample reads there. Then horizon's colours, correlation and pillars. */
+#include "ops/horizon.h"
 #include "ops/roi.h"
 #include "ops/to_fx.h"
 
@@ -263,4 +264,168 @@ hb_to_fx_roi(hb_convert *cv, hb_node *n)
 		now = to;
 	}
 	return HB_OK;
+}
+
+/* ---- colours ---- */
+
+hb_status
+hb_to_fx_from_yuv(hb_convert *cv, hb_node *n)
+{
+	const hb_colours *k = n->aux;
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *y = x ? hb_convert_out(cv, n->out[0]) : NULL, *plane[3], *colour[3];
+	double fine = 65536;			/* what is not the last sum has so many parts of the output's step */
+
+	if (!y)
+		return HB_ERR_NOMEM;
+	hb_shape s = y->shape;
+	s.dim[1] = 1;
+	for (int64_t c = 0; c < 3; c++) {
+		int64_t starts[4] = { 0, c };
+		plane[c] = hb_fx_temp(cv, n, "plane", x->dtype, x->q.scale, &s);
+		hb_node *cut = plane[c] ? hb_fx_node(cv, n, "Slice", plane[c], 1, &x) : NULL;
+		if (!cut || !hb_attr_set_ints(cv->to, cut, "starts", starts, 4) || !hb_attr_set_ints(cv->to, cut, "extents", s.dim, 4))
+			return HB_ERR_NOMEM;
+		HB_TRY(hb_fx_done(cv, cut));
+	}
+	for (int c = 0; c < 3; c++) {
+		hb_tensor *now = hb_fx_temp(cv, n, "sum", HB_I32, (float)(y->q.scale / fine), &s);
+		double gain = (double)x->q.scale / y->q.scale;
+		int last = k->m[c][2] != 0 ? 2 : 1;
+
+		if (!now)
+			return HB_ERR_NOMEM;
+		HB_TRY(affine(cv, n, plane[0], k->m[c][0] * gain * fine, NULL, 0, k->add[c] / y->q.scale * fine, now));
+		for (int j = 1; j <= last; j++) {
+			hb_tensor *to;
+			if (k->m[c][j] == 0)
+				continue;
+			to = j == last ? hb_fx_temp(cv, n, "colour", y->dtype, y->q.scale, &s) : hb_fx_temp(cv, n, "sum", HB_I32, (float)(y->q.scale / fine), &s);
+			if (!to)
+				return HB_ERR_NOMEM;
+			if (j == last)
+				HB_TRY(affine(cv, n, now, 1 / fine, plane[j], k->m[c][j] * gain, 0, to));
+			else
+				HB_TRY(affine(cv, n, now, 1, plane[j], k->m[c][j] * gain * fine, 0, to));
+			now = to;
+		}
+		colour[c] = now;
+	}
+	hb_node *cat = hb_fx_node(cv, n, "Concat", y, 3, colour);
+	if (!cat || !hb_attr_set_i(cv->to, cat, "axis", 1))
+		return HB_ERR_NOMEM;
+	return hb_fx_done(cv, cat);
+}
+
+/* ---- Correlation ---- */
+
+hb_status
+hb_to_fx_correlation(hb_convert *cv, hb_node *n)
+{
+	static const char *const names[] = { "kernel_size", "max_displacement", "stride1", "stride2", "pad_size" };
+	const hb_correlation *k = n->aux;
+	hb_tensor *a = hb_convert_in(cv, n, n->in[0]), *b = a ? hb_convert_in(cv, n, n->in[1]) : NULL, *y = b ? hb_convert_out(cv, n->out[0]) : NULL;
+	hb_node *f = y ? hb_fx_node(cv, n, "Correlation", y, 2, (hb_tensor *[]){ a, b }) : NULL;
+
+	if (!f)
+		return HB_ERR_NOMEM;
+	for (size_t i = 0; i < HB_LEN(names); i++)
+		if (hb_attr_find(n, names[i]) && !hb_attr_set_i(cv->to, f, names[i], hb_attr_i(n, names[i], 0)))
+			return hb_nomem(cv->to->cx, n->name);
+	HB_TRY(hb_fx_set_ratio(cv, n, f, "m", "e",
+			       (double)a->q.scale * b->q.scale / y->q.scale / (double)(k->kernel * k->kernel * a->shape.dim[1])));
+	return hb_fx_done(cv, f);
+}
+
+/* ---- PointPillarsScatter ---- */
+
+/* The int32 form of integers that calibration has no part in. NULL: reported. */
+static hb_tensor *
+int32_of(hb_convert *cv, hb_node *n, hb_tensor *t)
+{
+	hb_tensor *f = hb_map_get(cv->tensors, t->name);
+	const char *name = hb_arena_printf(cv->to->arena, "%s_int32", t->name), *cast = hb_arena_printf(cv->to->arena, "%s_int32/Cast", t->name);
+
+	if (f && f->dtype == HB_I32)
+		return f;
+	if (!name || !cast)
+		return NULL;
+	if (t->is_const) {
+		int64_t count = hb_tensor_elems(t);
+		const void *v = hb_tensor_data(cv->from, t);
+		f = v ? hb_tensor_const(cv->to, name, HB_I32, &t->shape, NULL) : NULL;
+		for (int64_t i = 0; f && i < count; i++) {
+			int64_t x = t->dtype == HB_I64 ? ((const int64_t *)v)[i] : ((const int32_t *)v)[i];
+			((int32_t *)(uintptr_t)f->data)[i] = (int32_t)HB_MAX(INT32_MIN, HB_MIN(x, INT32_MAX));
+		}
+	} else {
+		hb_tensor *x = hb_map_get(cv->floats, t->name);
+		hb_node *k;
+		if (!x) {
+			HB_FX_REFUSE(cv, n, "input '%s' has no integers", t->name);
+			return NULL;
+		}
+		f = hb_tensor_new(cv->to, name, HB_I32, &t->shape);
+		k = f ? hb_node_new(cv->to, NULL, cast, "", "Cast", 13, 1, 1) : NULL;
+		if (!k || !hb_attr_set_i(cv->to, k, "to", 6))
+			return NULL;
+		k->on = HB_ON_CPU;
+		hb_node_set_in(cv->to, k, 0, x);
+		hb_node_set_out(k, 0, f);
+		if (hb_op_infer(cv->to, k) != HB_OK)
+			return NULL;
+	}
+	if (f)
+		f->q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = 1, .observer = "derived" };
+	return f;
+}
+
+static hb_tensor *
+compared(hb_convert *cv, const hb_node *n, const char *fn, hb_tensor *a, hb_tensor *b, int64_t value)
+{
+	hb_tensor *to = hb_fx_temp(cv, n, "inside", HB_BOOL, 1, &a->shape);
+	hb_node *k = to ? hb_fx_node(cv, n, "Ew", to, b ? 2 : 1, (hb_tensor *[]){ a, b }) : NULL;
+
+	if (!k || !hb_attr_set_s(cv->to, k, "fn", fn) || (!b && !hb_attr_set_i(cv->to, k, "value", value)) || hb_fx_done(cv, k) != HB_OK)
+		return NULL;
+	return to;
+}
+
+hb_status
+hb_to_fx_point_pillars(hb_convert *cv, hb_node *n)
+{
+	static const int at[3] = { 0, 2, 3 }, dim[3] = { 0, 2, 3 };	/* image, row, column */
+	const int64_t *d = n->out[0]->shape.dim;
+	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *coords = x ? int32_of(cv, n, n->in[1]) : NULL, *inside = NULL, *place = NULL, *index, *y;
+	hb_shape row = { 1, { n->in[0]->shape.dim[0] } };
+
+	if (!coords)
+		return HB_ERR_NOMEM;
+	for (int i = 0; i < 3; i++) {
+		hb_tensor *c = component(cv, n, coords, at[i], &row), *shifted = c ? hb_fx_temp(cv, n, "shifted", HB_I32, 1, &row) : NULL;
+		if (!shifted)
+			return HB_ERR_NOMEM;
+		/* c < extent, and -c - 1 < 0 */
+		hb_tensor *below = compared(cv, n, "lt", c, NULL, d[dim[i]]);
+		HB_TRY(affine(cv, n, c, -1, NULL, 0, -1, shifted));
+		hb_tensor *above = below ? compared(cv, n, "lt", shifted, NULL, 0) : NULL;
+		hb_tensor *both = above ? compared(cv, n, "min", below, above, 0) : NULL;
+		inside = !both ? NULL : inside ? compared(cv, n, "min", inside, both, 0) : both;
+		hb_tensor *next = inside && place ? hb_fx_temp(cv, n, "place", HB_I32, 1, &row) : c;
+		if (!inside || !next)
+			return HB_ERR_NOMEM;
+		if (place)
+			HB_TRY(affine(cv, n, place, (double)d[dim[i]], c, 1, 0, next));
+		place = next;
+	}
+	index = hb_fx_temp(cv, n, "index", HB_I32, 1, &row);
+	hb_node *k = index ? hb_fx_node(cv, n, "Ew", index, 2, (hb_tensor *[]){ inside, place }) : NULL;
+	if (!k || !hb_attr_set_s(cv->to, k, "fn", "select") || !hb_attr_set_i(cv->to, k, "value", -1))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	y = hb_fx_moved(cv, n, n->out[0], &x->q);
+	k = y ? hb_fx_node(cv, n, "Scatter", y, 2, (hb_tensor *[]){ x, index }) : NULL;
+	if (!k || !hb_attr_set_ints(cv->to, k, "shape", d, 4))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	return hb_fx_settle(cv, n, y, n->out[0]);
 }

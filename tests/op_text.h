@@ -5,7 +5,7 @@
  *
  * An operand is a value's name; a name with a type and extents, a model input: x:1x8x6x6, m:b1x8 (bool), i:l4 (int64);
  * a float constant of some values: #8x8x3x3; a float scalar: 0.5; a list of floats: <1,1,2,2>; of int64: [0,2,1];
- * nothing: -. "x(3)" is the int64 3 as a scalar, "q(3)" the int8 3. Attributes: name=3, name=[1,2], name=0.5, name=word. What no statement reads is an output
+ * nothing: -. "x(3)" is the int64 3 as a scalar, "q(3)" the int8 3. Attributes: name=3, name=[1,2], name=0.5, name=<1,0.5>, name=word. What no statement reads is an output
  * of the model. An operator written _Op only stands around the one that the model is about: its node's name begins
  * with _. horizon::Op is of that domain. */
 #ifndef HB_OP_TEXT_H
@@ -13,7 +13,7 @@
 
 #include "tests/onnx_model.h"
 
-enum { TEXT_NAMES = 64, TEXT_NAME = 24 };
+enum { TEXT_NAMES = 64, TEXT_NAME = 40 };
 
 typedef struct op_text {
 	const char *p;
@@ -185,6 +185,12 @@ text_attrs(op_text *t, pb *node)
 			n = text_ints(t, v);
 			for (int i = 0; i < n; i++)
 				pb_int(&a, ATTR_INTS, v[i]);
+			pb_msg(node, NODE_ATTR, &a);
+		} else if (*t->p == '<') {
+			pb a = pb_attr(name, 6);
+			for (t->p++; *t->p != '>'; t->p += *t->p == ',')
+				pb_float(&a, ATTR_FLOATS, strtof(t->p, (char **)(uintptr_t)&t->p));
+			t->p++;
 			pb_msg(node, NODE_ATTR, &a);
 		} else if (*t->p == '-' || (*t->p >= '0' && *t->p <= '9')) {
 			size_t k = strspn(t->p, "-0123456789");

@@ -72,6 +72,8 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 	e->cfg = own ? *own : c->o->activations;
 	if (!own && is_places(t, PASSED_ON))
 		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX } };
+	if (!own && t->producer == n && n->op->own_scale)
+		e->cfg = (hb_qconfig){ .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = n->op->own_scale(n) } };
 	if (e->cfg.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
 		e->cfg.dtype = HB_I8;	/* a neighbour takes no int16 */
 		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);

@@ -36,7 +36,7 @@ typedef struct op_case op_case;
 struct op_case {
 	hb_graph *g;
 	hb_node *n;
-	float *in[MAX_INPUTS];		/* of the node's inputs that are graph inputs */
+	void *in[MAX_INPUTS];		/* of the node's inputs that are graph inputs */
 	double apart;			/* LSB that fixed point may differ by; 0: 1 */
 	bool (*steady)(const op_case *c, const hb_val *in, int64_t i);	/* whether output i lies off such a jump; NULL: all do */
 };
@@ -65,10 +65,10 @@ values(op_case *c, int k, hb_shape s, double lo, double hi)
 
 	snprintf(name, sizeof(name), "x%d", k);
 	hb_node_set_in(c->g, c->n, k, test_input(c->g, hb_arena_str(c->g->arena, name), s));
-	c->in[k] = hb_arena_alloc(c->g->arena, (size_t)hb_shape_elems(&s) * 4 + 64);
+	float *v = c->in[k] = hb_arena_alloc(c->g->arena, (size_t)hb_shape_elems(&s) * 4 + 64);
 	for (int64_t i = 0; i < hb_shape_elems(&s); i++)
-		c->in[k][i] = real(lo, hi);
-	return c->in[k];
+		v[i] = real(lo, hi);
+	return v;
 }
 
 static void
@@ -100,7 +100,7 @@ feed(void *arg, int64_t k, hb_val *in, bool *more)
 	*more = k < 1;
 	for (int i = 0; *more && i < c->n->nin; i++)
 		if (c->in[i]) {
-			memcpy(in[at_input].data, c->in[i], (size_t)hb_shape_elems(&in[at_input].shape) * 4);
+			memcpy(in[at_input].data, c->in[i], (size_t)hb_shape_elems(&in[at_input].shape) * hb_dtype_size(in[at_input].dtype));
 			at_input++;
 		}
 	return HB_OK;
@@ -520,12 +520,238 @@ regions_are_read_from_the_map_of_their_size(void **state)
 	repeat("MultiScaleRoIAlign", build_multi_scale, roi_value, false, 60);
 }
 
+/* ---- colours ---- */
+
+/* BT.601 as broadcast studios and JPEG files have it: the exact matrices' integer forms of /256. */
+static double
+colour_value(const op_case *c, const hb_val *in, int64_t i)
+{
+	int64_t plane = in[0].shape.dim[2] * in[0].shape.dim[3], ch = i / plane % 3, at0 = i / (3 * plane) * 3 * plane + i % plane;
+	bool full = !strcmp(hb_attr_s(c->n, "swing", "studio"), "full"), bgr = !strcmp(c->n->op_type, "centered_yuv2bgr");
+	double y = at(&in[0], at0), u = at(&in[0], at0 + plane), v = at(&in[0], at0 + 2 * plane);
+	double luma = full ? y + 128 : 298.0 / 256 * (y + 112);
+	double rgb[3] = { luma + (full ? 359.0 : 409.0) / 256 * v, luma - (full ? 88.0 : 100.0) / 256 * u - (full ? 183.0 : 208.0) / 256 * v,
+			  luma + (full ? 454.0 : 516.0) / 256 * u };
+	size_t nm, ns;
+	const float *mean = hb_attr_floats(c->n, "mean", &nm), *std = hb_attr_floats(c->n, "std", &ns);
+
+	return (rgb[bgr ? 2 - ch : ch] - (mean ? (double)mean[nm == 3 ? ch : 0] : 128)) / (std ? (double)std[ns == 3 ? ch : 0] : 128);
+}
+
+static void
+build_colours(op_case *c)
+{
+	static const float mean[3] = { 123.675f, 116.28f, 103.53f }, std[3] = { 58.395f, 57.12f, 57.375f };
+	static const float one[1] = { 127.5f };
+
+	node_of(c, "horizon", pick(2) ? "centered_yuv2rgb" : "centered_yuv2bgr", 1, 1);
+	float *v = values(c, 0, test_shape(4, 1 + pick(2), 3, 1 + pick(12), 1 + pick(12)), -128, 127);
+	for (int64_t i = 0; i < hb_tensor_elems(c->n->in[0]); i++)
+		v[i] = rintf(v[i]);
+	text(c, "swing", pick(2) ? "studio" : "full");
+	if (pick(2)) {
+		assert_true(hb_attr_set_floats(c->g, c->n, "mean", mean, 3) && hb_attr_set_floats(c->g, c->n, "std", std, 3));
+		assert_true(hb_attr_set_f(c->g, c->n, "q_scale", 0.0167f));
+	} else if (pick(2)) {
+		assert_true(hb_attr_set_floats(c->g, c->n, "mean", one, 1) && hb_attr_set_floats(c->g, c->n, "std", one, 1));
+	}
+}
+
+static void
+centered_yuv_becomes_colours(void **state)
+{
+	(void)state;
+	repeat("centered_yuv", build_colours, colour_value, false, 60);
+}
+
+static hb_val
+run_float(op_case *c)
+{
+	hb_val out[4];
+
+	test_output(c->g, c->n->out[0]);
+	assert_int_equal(hb_pass_shapes(c->g, false), HB_OK);
+	run(c, c->g, out);
+	return out[0];
+}
+
+/* Against integer arithmetic as the definition has it. */
+static void
+pictures_become_yuv(void **state)
+{
+	static const char *const ops[] = { "rgb2centered_yuv", "bgr2centered_yuv", "BgrToYuv444" };
+
+	(void)state;
+	for (int k = 0; k < 12; k++) {
+		hb_ctx *cx = test_ctx(NULL, 1);
+		op_case c = { .g = hb_graph_new(cx) };
+		bool full = k / 3 % 2 && k % 3 < 2, turned = k / 6 && k % 3 == 2;
+		int plane = 20 * 13, bad = 0;
+
+		seed = (uint32_t)k + 1;
+		node_of(&c, "horizon", ops[k % 3], 1, 1);
+		float *v = values(&c, 0, test_shape(4, 1, 3, 20, 13), 0, 255);
+		for (int i = 0; i < 3 * plane; i++)
+			v[i] = rintf(v[i]);
+		if (full)
+			text(&c, "swing", "full");
+		if (turned)
+			number(&c, "channel_reversal", 1);
+		hb_val y = run_float(&c);
+		for (int i = 0; i < plane; i++) {
+			bool rgb = k % 3 == 0 || turned;
+			int r = (int)v[rgb ? i : 2 * plane + i], g = (int)v[plane + i], b = (int)v[rgb ? 2 * plane + i : i];
+			int studio[3] = { ((66 * r + 129 * g + 25 * b + 128) >> 8) + 16, ((-38 * r - 74 * g + 112 * b + 128) >> 8) + 128,
+					  ((112 * r - 94 * g - 18 * b + 128) >> 8) + 128 };
+			int jpeg[3] = { (77 * r + 150 * g + 29 * b + 128) >> 8, ((-43 * r - 84 * g + 127 * b + 128) >> 8) + 128,
+					((127 * r - 106 * g - 21 * b + 128) >> 8) + 128 };
+			for (int ch = 0; ch < 3; ch++)
+				bad += at(&y, ch * plane + i) != (full ? jpeg : studio)[ch] - (k % 3 < 2 ? 128 : 0);
+		}
+		assert_int_equal(bad, 0);
+		hb_graph_free(c.g);
+		hb_ctx_free(cx);
+	}
+}
+
+/* ---- Correlation ---- */
+
+static double
+correlation_value(const op_case *c, const hb_val *in, int64_t i)
+{
+	const hb_shape *o = &c->n->out[0]->shape;
+	const int64_t *d = in[0].shape.dim;
+	int64_t kernel = hb_attr_i(c->n, "kernel_size", 1), far = hb_attr_i(c->n, "max_displacement", 1), s1 = hb_attr_i(c->n, "stride1", 1);
+	int64_t s2 = hb_attr_i(c->n, "stride2", 1), pad = hb_attr_i(c->n, "pad_size", 0), r = far / s2, side = 2 * r + 1;
+	int64_t ox = i % o->dim[3], oy = i / o->dim[3] % o->dim[2], q = i / (o->dim[2] * o->dim[3]) % o->dim[1], b = i / (o->dim[1] * o->dim[2] * o->dim[3]);
+	double sum = 0;
+
+	/* in maps padded with zeros, windows begin r * s2 from the border */
+	for (int64_t ky = 0; ky < kernel; ky++)
+		for (int64_t kx = 0; kx < kernel; kx++)
+			for (int64_t ch = 0; ch < d[1]; ch++) {
+				int64_t y = oy * s1 + r * s2 + ky - pad, x = ox * s1 + r * s2 + kx - pad;
+				sum += pixel(&in[0], b * d[1] + ch, y, x, true) *
+				       pixel(&in[1], b * d[1] + ch, y + (q / side - r) * s2, x + (q % side - r) * s2, true);
+			}
+	return sum / (double)(kernel * kernel * d[1]);
+}
+
+static void
+build_correlation(op_case *c)
+{
+	int kernel = 1 + 2 * pick(3), s2 = 1 + pick(2), far = pick(5), pad = pick(8), b = 1 + pick(2), ch = 1 + pick(20);
+	int room = kernel + 2 * (far / s2 * s2) - 2 * pad, h = HB_MAX(room, 1) + pick(8), w = HB_MAX(room, 1) + pick(8);
+
+	node_of(c, "horizon", "Correlation", 1, 2);
+	values(c, 0, test_shape(4, b, ch, h, w), -2, 3);
+	values(c, 1, test_shape(4, b, ch, h, w), -1, 1);
+	number(c, "kernel_size", kernel);
+	number(c, "max_displacement", far);
+	number(c, "stride1", 1 + pick(3));
+	number(c, "stride2", s2);
+	number(c, "pad_size", pad);
+}
+
+static void
+maps_are_correlated(void **state)
+{
+	(void)state;
+	repeat("Correlation", build_correlation, correlation_value, false, 80);
+}
+
+/* ---- PointPillarsScatter ---- */
+
+static int64_t
+coordinate(const hb_val *v, int64_t i)
+{
+	return v->dtype == HB_I64 ? ((const int64_t *)v->data)[i] : ((const int32_t *)v->data)[i];
+}
+
+static double
+pillar_value(const op_case *c, const hb_val *in, int64_t i)
+{
+	const int64_t *o = c->n->out[0]->shape.dim;
+	int64_t x = i % o[3], y = i / o[3] % o[2], ch = i / (o[2] * o[3]) % o[1], b = i / (o[1] * o[2] * o[3]);
+	double v = 0;
+
+	for (int64_t m = 0; m < in[0].shape.dim[0]; m++)
+		if (coordinate(&in[1], 4 * m) == b && coordinate(&in[1], 4 * m + 2) == y && coordinate(&in[1], 4 * m + 3) == x)
+			v = at(&in[0], m * o[1] + ch);
+	return v;
+}
+
+static void
+build_pillars(op_case *c)
+{
+	int count = 1 + pick(60), ch = 1 + pick(20);
+	int64_t shape[4] = { 1 + pick(2), ch, 1 + pick(12), 1 + pick(12) };
+	hb_dtype dt = pick(2) ? HB_I32 : HB_I64;
+	hb_shape s = { 1, { 4 } }, rows = { 2, { count, 4 } };
+
+	node_of(c, "horizon", "PointPillarsScatter", 1, 3);
+	values(c, 0, test_shape(2, count, ch), -2, 3);
+	values(c, 1, test_shape(2, count, 4), 0, 1);
+	c->n->in[1]->dtype = dt;
+	c->in[1] = hb_arena_alloc(c->g->arena, (size_t)hb_shape_elems(&rows) * 8 + 64);
+	for (int i = 0; i < 4 * count; i++) {	/* some lie outside, some twice in one place */
+		int64_t v = pick((int)shape[i % 4 ? i % 4 : 0] + 1) - (pick(10) == 0);
+		if (dt == HB_I64)
+			((int64_t *)c->in[1])[i] = v;
+		else
+			((int32_t *)c->in[1])[i] = (int32_t)v;
+	}
+	hb_node_set_in(c->g, c->n, 2, hb_tensor_const(c->g, "shape", HB_I64, &s, shape));
+}
+
+static void
+pillars_go_to_their_places(void **state)
+{
+	(void)state;
+	repeat("PointPillarsScatter", build_pillars, pillar_value, true, 80);
+}
+
+/* ---- AnchorGenerator: torchvision's, by its definition ---- */
+
+static void
+anchors_stand_on_every_element(void **state)
+{
+	static const float sizes[] = { 32, 50, 64, 100 }, ratios[] = { 0.5f, 1, 2.25f };
+	hb_ctx *cx = test_ctx(NULL, 1);
+	op_case c = { .g = hb_graph_new(cx) };
+	int at_row = 0;
+
+	(void)state;
+	node_of(&c, "horizon", "AnchorGenerator", 1, 3);
+	values(&c, 0, test_shape(4, 1, 3, 64, 98), 0, 1);
+	values(&c, 1, test_shape(4, 1, 2, 8, 12), 0, 1);
+	values(&c, 2, test_shape(4, 1, 2, 4, 6), 0, 1);
+	assert_true(hb_attr_set_floats(c.g, c.n, "sizes", sizes, 4) && hb_attr_set_floats(c.g, c.n, "aspect_ratios", ratios, 3));
+	hb_val y = run_float(&c);
+	assert_int_equal(y.shape.dim[0], (8 * 12 + 4 * 6) * 6);
+	for (int m = 0; m < 2; m++)
+		for (int row = 0; row < 8 >> m; row++)
+			for (int col = 0; col < 12 >> m; col++)
+				for (int r = 0; r < 3; r++)
+					for (int s = 0; s < 2; s++, at_row++) {
+						double h = sqrt((double)ratios[r]) * (double)sizes[2 * m + s], w = (double)sizes[2 * m + s] / sqrt((double)ratios[r]);
+						double x = col * (98 / (12 >> m)), v = row * (64 / (8 >> m));
+						double want[4] = { x - rint(w / 2), v - rint(h / 2), x + rint(w / 2), v + rint(h / 2) };
+						for (int k = 0; k < 4; k++)
+							assert_true(at(&y, at_row * 4 + k) == want[k]);
+					}
+	hb_graph_free(c.g);
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grids_are_read_as_torch_defines), cmocka_unit_test(regions_are_resampled),
-		cmocka_unit_test(regions_are_read_from_the_map_of_their_size),
+		cmocka_unit_test(regions_are_read_from_the_map_of_their_size), cmocka_unit_test(centered_yuv_becomes_colours),
+		cmocka_unit_test(pictures_become_yuv), cmocka_unit_test(maps_are_correlated), cmocka_unit_test(pillars_go_to_their_places),
+		cmocka_unit_test(anchors_stand_on_every_element),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

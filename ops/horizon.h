@@ -1,0 +1,24 @@
+/* horizon.h: what horizon's operators leave in n->aux for their fixed-point forms. */
+#ifndef HB_HORIZON_H
+#define HB_HORIZON_H
+
+#include "ops/op.h"
+
+/* centered_yuv2rgb and centered_yuv2bgr: out = m * yuv + add; scale is the output's. */
+typedef struct hb_colours {
+	double m[3][3], add[3];
+	float scale;
+} hb_colours;
+
+/* Correlation: window `kernel` around a place of input 0 and around places of input 1 up to `reach` away. */
+typedef struct hb_correlation {
+	int64_t kernel, stride, pad;
+	int64_t step, radius, reach;	/* displacements are -radius..radius times step; reach = radius * step */
+	int64_t side;			/* 2 * radius + 1; side * side output channels */
+	int64_t out[2];			/* rows, columns */
+} hb_correlation;
+
+/* From the attributes and shapes of a node, ONNX's or fixed-point; reports. */
+hb_status hb_correlation_resolve(hb_graph *g, hb_node *n, hb_correlation *k);
+
+#endif
