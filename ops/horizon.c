@@ -304,7 +304,7 @@ static const hb_attr_row correlation_rows[] = {
 const hb_op hb_op_correlation = {
 	.name = "Correlation", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = correlation_rows, .types = FLOATS, .shape = shape_correlation, .run = run_correlation,
-	.role = HB_ROLE_OWN, .convert = hb_to_fx_correlation, .floats = floats_correlation, .fx_int8 = 1 << 0 | 1 << 1,
+	.role = HB_ROLE_OWN, .convert = hb_to_fx_correlation, .floats = floats_correlation,
 };
 
 /* ---- PointPillarsScatter: rows of features to the places of a map ---- */
