@@ -4,6 +4,7 @@
 #include "lib/base/cpu.h"
 #include "lib/base/depthwise.h"
 #include "lib/base/gemm.h"
+#include "lib/base/winograd.h"
 #include "ops/conv.h"
 #include "ops/follow.h"
 #include "ops/to_fx.h"
@@ -425,6 +426,7 @@ typedef enum path {
 	BY_GEMM,
 	BY_CHANNEL,			/* one input channel a group */
 	BY_ROW,				/* the window is the whole input: a row vector times a matrix */
+	BY_TILE,			/* 3 x 3, stride 1, constant weights: lib/base/winograd.h */
 } path;
 
 typedef struct conv {
@@ -457,6 +459,27 @@ in_place(const conv *c)
 	return p->in[0] == 1 && p->kernel[0] == 1 && p->out[0] == 1 && hb_depthwise_fits(c->isa, &d);
 }
 
+static hb_winograd
+winograd_of(const conv *c)
+{
+	const hb_conv_params *p = &c->m.p;
+	return (hb_winograd){
+		.cin = c->cin, .cout = c->mout, .in = { p->in[1], p->in[2] }, .out = { p->out[1], p->out[2] },
+		.begin = { p->begin[1], p->begin[2] },
+	};
+}
+
+static bool
+by_tile(const conv *c)
+{
+	const hb_conv_params *p = &c->m.p;
+	hb_winograd w = winograd_of(c);
+	for (int i = 1; i < 3; i++)
+		if (p->kernel[i] != 3 || p->strides[i] != 1 || p->dilations[i] != 1)
+			return false;
+	return p->kernel[0] == 1 && p->in[0] == 1 && p->out[0] == 1 && hb_winograd_pays(&w);
+}
+
 static void
 conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 {
@@ -475,6 +498,14 @@ conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 	for (int i = 0; i < p->nsp; i++)
 		whole &= p->kernel[i] == p->in[i];
 	c->path = whole ? BY_ROW : c->cin == 1 && c->mout < 4 ? BY_CHANNEL : BY_GEMM;
+	if (!whole && is_const(n->in[1]) && by_tile(c)) {
+		hb_winograd t = winograd_of(c);
+		c->path = BY_TILE;
+		c->packed = hb_winograd_u_bytes(isa, c->mout, c->cin);
+		c->offs = 0;
+		c->copy = hb_winograd_scratch(&t, jobs);
+		return;
+	}
 	c->packed = whole ? hb_gemm_b_bytes(isa, c->k, c->mout) : hb_gemm_a_bytes(isa, c->mout, c->k);
 	if (c->path == BY_CHANNEL)
 		c->packed = 0;
@@ -494,6 +525,8 @@ pack_groups(const conv *c, const float *w, uint8_t *to)
 		float *at = (float *)(void *)(to + (size_t)g * c->packed);
 		if (c->path == BY_ROW)
 			hb_gemm_pack_b(c->isa, from, 1, c->k, c->k, c->mout, at);
+		else if (c->path == BY_TILE)
+			hb_winograd_pack(c->isa, from, c->mout, c->cin, at);
 		else
 			hb_gemm_pack_a(c->isa, from, c->k, 1, c->mout, c->k, at);
 	}
@@ -632,10 +665,35 @@ run_products(void *arg, int64_t begin, int64_t end, int worker)
 }
 
 static void
+run_tiles(const conv_run *r)
+{
+	const conv *c = r->c;
+	const hb_conv_params *p = &c->m.p;
+	for (int64_t g = 0; g < c->group; g++) {
+		conv_post post = { r, g * c->mout };
+		hb_winograd w = winograd_of(c);
+		w.x = r->x + g * c->cin * p->in[1] * p->in[2];
+		w.u = (const float *)(const void *)(r->packed + (size_t)g * c->packed);
+		w.bias = r->bias ? r->bias + g * c->mout : NULL;
+		w.y = r->y + g * c->mout * p->out[1] * p->out[2];
+		w.lo = r->lo;
+		w.hi = r->hi;
+		w.post = r->follow ? post_row : NULL;
+		w.post_arg = &post;
+		w.scratch = r->copy;
+		hb_winograd_run(r->cx, &w);
+	}
+}
+
+static void
 run_sample(conv_run *r)
 {
 	const conv *c = r->c;
 	const hb_conv_params *p = &c->m.p;
+	if (c->path == BY_TILE) {
+		run_tiles(r);
+		return;
+	}
 	if (c->path == BY_CHANNEL) {
 		hb_parallel(r->cx, c->group, 1, run_channels, r);
 		return;
@@ -695,7 +753,7 @@ run_conv(const hb_call *call)
 		return;
 	}
 	const hb_conv_params *p = &c.m.p;
-	for (int64_t ch = 0, k = 0; ch < c.cin; ch++)
+	for (int64_t ch = 0, k = 0; c.offs && ch < c.cin; ch++)
 		for (int64_t kd = 0; kd < p->kernel[0]; kd++)
 			for (int64_t kh = 0; kh < p->kernel[1]; kh++)
 				for (int64_t kw = 0; kw < p->kernel[2]; kw++)

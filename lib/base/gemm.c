@@ -143,6 +143,7 @@ static tile_fn *const avx2_tiles[AVX2_MR] = {
 
 #define AVX512_MR 12
 #define AVX512_NR 32
+#define AHEAD 2048			/* bytes of A to ask for ahead; they may lie past its end */
 
 HB_AVX512 HB_INLINE void
 avx512_tile(const tile *t, int mr, int nv)
@@ -157,6 +158,7 @@ avx512_tile(const tile *t, int mr, int nv)
 	const float *a = t->a;
 	for (int64_t k = 0; k < t->k; k++, a += mr) {
 		const float *p = t->b + (t->off ? t->off[k] : k * AVX512_NR);
+		_mm_prefetch((const void *)((uintptr_t)a + AHEAD), _MM_HINT_T0);
 		__m512 b[2];
 		HB_UNROLL
 		for (int v = 0; v < nv; v++)

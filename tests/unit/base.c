@@ -1,6 +1,8 @@
 /* base: memory limits, strings, maps, threads. */
 #include "tests/test.h"
 
+#include <time.h>
+
 static void
 a_map_finds_what_was_put_among_ten_thousand(void **state)
 {
@@ -71,6 +73,25 @@ every_index_is_worked_on_once(void **state)
 	hb_ctx_free(cx);
 }
 
+/* Jobs of changing length, with pauses in which threads go to sleep. */
+static void
+short_jobs_follow_one_another(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 4);
+	uint8_t seen[97];
+	for (int64_t round = 0; round < 20000; round++) {
+		int64_t n = 1 + round * 31 % (int64_t)sizeof(seen), grain = 1 + round % 5;
+		memset(seen, 0, sizeof(seen));
+		hb_parallel(cx, n, grain, count_piece, seen);
+		for (int64_t i = 0; i < (int64_t)sizeof(seen); i++)
+			assert_int_equal(seen[i], i < n);
+		if (round % 2000 == 0)
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	hb_ctx_free(cx);
+}
+
 static void
 a_cursor_that_passed_the_end_stays_bad(void **state)
 {
@@ -123,6 +144,7 @@ main(void)
 		cmocka_unit_test(an_arena_stops_at_the_memory_limit),
 		cmocka_unit_test(arena_blocks_are_zeroed_and_aligned),
 		cmocka_unit_test(every_index_is_worked_on_once),
+		cmocka_unit_test(short_jobs_follow_one_another),
 		cmocka_unit_test(a_cursor_that_passed_the_end_stays_bad),
 		cmocka_unit_test(numbers_are_whole_strings),
 		cmocka_unit_test(a_string_builder_refuses_past_the_limit_and_says_so),
