@@ -433,6 +433,7 @@ typedef struct conv {
 	image m;
 	path path;
 	bool in_place;			/* of BY_CHANNEL: no image is needed */
+	bool turned;			/* of BY_GEMM (gemm.h) */
 	hb_isa isa;
 	int64_t batch, group, cin, mout;	/* cin, mout: a group's channels */
 	int64_t taps, k;			/* of a channel; of a group */
@@ -497,16 +498,18 @@ conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 	bool whole = c->m.direct && p->group == 1;
 	for (int i = 0; i < p->nsp; i++)
 		whole &= p->kernel[i] == p->in[i];
+	c->turned = false;
 	c->path = whole ? BY_ROW : c->cin == 1 && c->mout < 4 ? BY_CHANNEL : BY_GEMM;
 	if (!whole && is_const(n->in[1]) && by_tile(c)) {
 		hb_winograd t = winograd_of(c);
 		c->path = BY_TILE;
-		c->packed = hb_winograd_u_bytes(isa, c->mout, c->cin);
+		c->packed = hb_winograd_u_bytes(isa, &t);
 		c->offs = 0;
 		c->copy = hb_winograd_scratch(&t, jobs);
 		return;
 	}
-	c->packed = whole ? hb_gemm_b_bytes(isa, c->k, c->mout) : hb_gemm_a_bytes(isa, c->mout, c->k);
+	c->turned = c->path == BY_GEMM && hb_gemm_turns(isa, c->mout, image_span(&c->m), c->k);
+	c->packed = whole || c->turned ? hb_gemm_b_bytes(isa, c->k, c->mout) : hb_gemm_a_bytes(isa, c->mout, c->k);
 	if (c->path == BY_CHANNEL)
 		c->packed = 0;
 	c->offs = whole ? 0 : (size_t)hb_round_up(c->k * 8, 64);
@@ -520,13 +523,14 @@ conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 static void
 pack_groups(const conv *c, const float *w, uint8_t *to)
 {
+	hb_winograd t = winograd_of(c);
 	for (int64_t g = 0; g < c->group && c->packed; g++) {
 		const float *from = w + g * c->mout * c->k;
 		float *at = (float *)(void *)(to + (size_t)g * c->packed);
-		if (c->path == BY_ROW)
+		if (c->path == BY_ROW || c->turned)
 			hb_gemm_pack_b(c->isa, from, 1, c->k, c->k, c->mout, at);
 		else if (c->path == BY_TILE)
-			hb_winograd_pack(c->isa, from, c->mout, c->cin, at);
+			hb_winograd_pack(c->isa, &t, from, at);
 		else
 			hb_gemm_pack_a(c->isa, from, c->k, 1, c->mout, c->k, at);
 	}
@@ -642,7 +646,7 @@ product_of(const conv_run *r, int64_t i, conv_post *post)
 	const float *from = c->m.direct ? r->x : r->copy;
 	*post = (conv_post){ r, g * c->mout };
 	return (hb_gemm){
-		.m = c->mout, .n = image_span(&c->m), .k = c->k,
+		.m = c->mout, .n = image_span(&c->m), .k = c->k, .turned = c->turned,
 		.a = (const float *)(const void *)(r->packed + (size_t)g * c->packed),
 		.b = from + g * c->cin * c->m.channel + z * p->strides[0] * c->m.slice, .off = r->off,
 		.bias = r->bias ? r->bias + g * c->mout : NULL, .lo = r->lo, .hi = r->hi,

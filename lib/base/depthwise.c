@@ -12,6 +12,7 @@ typedef struct block {
 	int64_t col;
 	__mmask16 keep;			/* results that exist */
 	__mmask16 low[MAX_COLUMNS], high[MAX_COLUMNS];	/* cells of each tap that exist; high: of stride 2 */
+	__mmask16 rest;			/* of stride 2: the cells behind tap 0's that exist */
 	int64_t at[MAX_COLUMNS];	/* first cell of each tap, may be negative */
 } block;
 
@@ -35,6 +36,7 @@ block_init(const hb_depthwise *d, int64_t col, block *b)
 		b->low[k] = span_mask(-at, d->in[1] - at);
 		b->high[k] = span_mask(-at - 16, d->in[1] - at - 16);
 	}
+	b->rest = span_mask(-b->at[0] - 32, d->in[1] - b->at[0] - 32);
 }
 
 /* Tap k of the block in row `row` of the input; zeros outside. */
@@ -118,6 +120,70 @@ any_rows(const hb_depthwise *d, const block *b, int stride, __m512i even)
 	}
 }
 
+/* Cells of one row for all taps of a kernel of stride 2 and dilation 1: tap k + 2 sees tap k's cells one place on. */
+HB_AVX512 HB_INLINE void
+cells_by_two(const hb_depthwise *d, const block *b, int64_t row, int size, __m512i even, __m512 *x)
+{
+	bool there = row >= 0 && row < d->in[0];
+	uintptr_t p = (uintptr_t)(d->x + (there ? row * d->in[1] : 0)) + (uintptr_t)(b->at[0] * 4);
+	__m512 low = _mm512_maskz_loadu_ps(there ? b->low[0] : 0, (const void *)p);
+	__m512 high = _mm512_maskz_loadu_ps(there ? b->high[0] : 0, (const void *)(p + 64));
+	__m512 rest = _mm512_maskz_loadu_ps(there ? b->rest : 0, (const void *)(p + 128));
+	__m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+	__m512i rest_even = _mm512_castps_si512(_mm512_permutexvar_ps(even, rest));
+	x[0] = _mm512_permutex2var_ps(low, even, high);
+	x[1] = _mm512_permutex2var_ps(low, odd, high);
+	x[2] = _mm512_castsi512_ps(_mm512_alignr_epi32(rest_even, _mm512_castps_si512(x[0]), 1));
+	if (size < 5)
+		return;
+	__m512i rest_odd = _mm512_castps_si512(_mm512_permutexvar_ps(odd, rest));
+	x[3] = _mm512_castsi512_ps(_mm512_alignr_epi32(rest_odd, _mm512_castps_si512(x[1]), 1));
+	x[4] = _mm512_castsi512_ps(_mm512_alignr_epi32(rest_even, _mm512_castps_si512(x[0]), 2));
+}
+
+/* Square kernels of stride 2 both ways and dilation 1. */
+HB_AVX512 HB_INLINE void
+shared_by_two(const hb_depthwise *d, const block *b, int size, int rows, __m512i even)
+{
+	__m512 w[25];
+	HB_UNROLL
+	for (int t = 0; t < size * size; t++)
+		w[t] = _mm512_set1_ps(d->w[t]);
+	for (int64_t r0 = 0; r0 < d->out[0]; r0 += rows) {
+		__m512 acc[8];
+		HB_UNROLL
+		for (int r = 0; r < rows; r++)
+			acc[r] = _mm512_setzero_ps();
+		HB_UNROLL
+		for (int i = 0; i < 2 * rows + size - 2; i++) {
+			__m512 x[5];
+			cells_by_two(d, b, 2 * r0 + i - d->begin[0], size, even, x);
+			HB_UNROLL
+			for (int r = 0; r < rows; r++)
+				if (i - 2 * r >= 0 && i - 2 * r < size)
+					HB_UNROLL
+					for (int k = 0; k < size; k++)
+						acc[r] = _mm512_fmadd_ps(w[(i - 2 * r) * size + k], x[k], acc[r]);
+		}
+		HB_UNROLL
+		for (int r = 0; r < rows; r++)
+			if (r0 + r < d->out[0])
+				store_row(d, b, r0 + r, acc[r]);
+	}
+}
+
+HB_AVX512 static void
+by_two3(const hb_depthwise *d, const block *b, __m512i even)
+{
+	shared_by_two(d, b, 3, 6, even);
+}
+
+HB_AVX512 static void
+by_two5(const hb_depthwise *d, const block *b, __m512i even)
+{
+	shared_by_two(d, b, 5, 4, even);
+}
+
 HB_AVX512 static void
 shared3(const hb_depthwise *d, const block *b, __m512i even)
 {
@@ -149,7 +215,8 @@ HB_AVX512 static void
 run(const hb_depthwise *d)
 {
 	__m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-	bool shared = d->stride[0] == 1 && d->dilation[0] == 1 && d->kernel[0] == d->kernel[1];
+	bool square = d->dilation[0] == 1 && d->kernel[0] == d->kernel[1], shared = square && d->stride[0] == 1;
+	bool by_two = square && d->dilation[1] == 1 && d->stride[0] == 2 && d->stride[1] == 2;
 	for (int64_t col = 0; col < d->out[1]; col += 16) {
 		block b;
 		block_init(d, col, &b);
@@ -157,6 +224,10 @@ run(const hb_depthwise *d)
 			shared3(d, &b, even);
 		else if (shared && d->kernel[0] == 5)
 			shared5(d, &b, even);
+		else if (by_two && d->kernel[0] == 3)
+			by_two3(d, &b, even);
+		else if (by_two && d->kernel[0] == 5)
+			by_two5(d, &b, even);
 		else
 			any(d, &b, even);
 	}

@@ -1,6 +1,7 @@
 /* gemm.c: one driver over panels of A and tiles of B; a micro-kernel a vector width. */
 #include "lib/base/gemm.h"
 #include "lib/base/cpu.h"
+#include "lib/base/internal.h"
 
 #include <math.h>
 
@@ -335,9 +336,8 @@ scatter(const hb_gemm *g, const float *from, int nr, int rows, int64_t i0, int64
 	}
 }
 
-/* Where column j of a row of c lies; of one that is left out, where the next lies. */
-static int64_t
-place(const hb_gemm *g, int64_t j)
+int64_t
+hb_gemm_place(const hb_gemm *g, int64_t j)
 {
 	return g->pitch ? j / g->pitch * g->width + HB_MIN(j % g->pitch, g->width) : j;
 }
@@ -362,13 +362,13 @@ run_block(hb_isa isa, const hb_gemm *g, const panels *p, int64_t t0, int64_t t1,
 			t.b = g->b + (g->off ? col : col * g->k);
 			t.col_bias = g->col_bias ? g->col_bias + col : NULL;
 			bool whole = !g->pitch || col % g->pitch + t.n <= g->width;
-			t.c = whole ? g->c + row * g->ldc + place(g, col) : out;
+			t.c = whole ? g->c + row * g->ldc + hb_gemm_place(g, col) : out;
 			t.ldc = whole ? g->ldc : nr;
 			fn(&t);
 			if (!whole)
 				scatter(g, out, nr, mr, row, col, t.n);
 		}
-		int64_t from = place(g, t0 * nr), to = place(g, HB_MIN(t1 * nr, g->n));
+		int64_t from = hb_gemm_place(g, t0 * nr), to = hb_gemm_place(g, HB_MIN(t1 * nr, g->n));
 		for (int64_t r = row; g->post && r < row + mr; r++)
 			g->post(g->post_arg, r, g->c + r * g->ldc + from, to - from);
 	}
@@ -379,6 +379,7 @@ typedef struct job {
 	const hb_gemm *g;
 	panels p;
 	int64_t tiles, group, chunks;	/* tiles a group; parts that the panels are cut into */
+	int64_t count;			/* of panels; where rows and columns are turned, of columns */
 } job;
 
 static void
@@ -388,8 +389,11 @@ run_items(void *arg, int64_t begin, int64_t end, int worker)
 	(void)worker;
 	for (int64_t i = begin; i < end; i++) {
 		int64_t t = i / b->chunks * b->group, q = i % b->chunks;
-		run_block(b->isa, b->g, &b->p, t, HB_MIN(t + b->group, b->tiles), q * b->p.count / b->chunks,
-			  (q + 1) * b->p.count / b->chunks);
+		int64_t first = q * b->count / b->chunks, last = (q + 1) * b->count / b->chunks;
+		if (b->g->turned)
+			hb_turned_run(b->g, t * widths[b->isa].nr, first, last);
+		else
+			run_block(b->isa, b->g, &b->p, t, HB_MIN(t + b->group, b->tiles), first, last);
 	}
 }
 
@@ -397,7 +401,11 @@ static job
 job_of(hb_isa isa, const hb_gemm *g)
 {
 	int64_t nr = widths[isa].nr;
+	if (g->turned)
+		return (job){ .isa = isa, .g = g, .tiles = hb_ceil_div(g->m, nr), .group = 1, .chunks = 1,
+			      .count = hb_turned_panels(g) };
 	job b = { .isa = isa, .g = g, .p = panels_of(isa, g->m), .tiles = hb_ceil_div(g->n, nr), .chunks = 1 };
+	b.count = b.p.count;
 	/* A group's part of B stays in the second-level cache while A's panels pass. */
 	int64_t fit = (512 << 10) / HB_MAX(g->k * nr * 4, 1);
 	b.group = HB_MAX(1, HB_MIN(fit, 16));
@@ -424,6 +432,6 @@ hb_gemm_run(hb_ctx *cx, const hb_gemm *g)
 	b.group = HB_MAX(1, HB_MIN(b.group, b.tiles / wanted));
 	int64_t groups = hb_ceil_div(b.tiles, b.group);
 	if (groups < wanted)
-		b.chunks = HB_MAX(1, HB_MIN(b.p.count, hb_ceil_div(wanted, groups)));
+		b.chunks = HB_MAX(1, HB_MIN(b.count, hb_ceil_div(wanted, groups)));
 	hb_parallel(cx, groups * b.chunks, 1, run_items, &b);
 }

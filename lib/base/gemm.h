@@ -24,9 +24,13 @@ void hb_gemm_pack_a_at(hb_isa isa, const float *a, int64_t row, const int64_t *c
 size_t hb_gemm_b_bytes(hb_isa isa, int64_t k, int64_t n);
 void hb_gemm_pack_b(hb_isa isa, const float *b, int64_t row, int64_t col, int64_t k, int64_t n, float *to);
 
+/* Whether a product whose B is read in place is faster with rows and columns turned (.turned below). */
+bool hb_gemm_turns(hb_isa isa, int64_t m, int64_t n, int64_t k);
+
 typedef struct hb_gemm {
 	int64_t m, n, k;
-	const float *a;			/* packed */
+	const float *a;			/* packed; where turned, its transpose packed as a B is */
+	bool turned;			/* off is set, col_bias is not */
 	/* Element (k, j) of B: b[off[k] + j] where off is set, else b is packed. Nothing outside j < n is read. */
 	const float *b;
 	const int64_t *off;

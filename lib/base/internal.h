@@ -2,11 +2,18 @@
 #ifndef HB_BASE_INTERNAL_H
 #define HB_BASE_INTERNAL_H
 
-#include "lib/base/base.h"
+#include "lib/base/gemm.h"
 
 #define HB_MAX_JOBS 64
 
 void hb_pool_free(struct hb_pool *p);	/* NULL is fine */
 void hb_files_unmap(hb_ctx *cx);
+
+/* Where column j of a row of c lies; of one that is left out, where the next lies. */
+int64_t hb_gemm_place(const hb_gemm *g, int64_t j);
+
+/* Products with rows and columns turned: panels of columns; rows from `row` on, a tile of A, by panels [first, end). */
+int64_t hb_turned_panels(const hb_gemm *g);
+void hb_turned_run(const hb_gemm *g, int64_t row, int64_t first, int64_t end);
 
 #endif

@@ -66,10 +66,25 @@ hb_winograd_scratch(const hb_winograd *w, int jobs)
 
 /* ---- weights ---- */
 
-size_t
-hb_winograd_u_bytes(hb_isa isa, int64_t cout, int64_t cin)
+static bool
+turned(hb_isa isa, const hb_winograd *w)
 {
-	return PLANES * hb_gemm_a_bytes(isa, cout, cin);
+	plan p = plan_of(w, 1);
+	return hb_gemm_turns(isa, w->cout, p.rows * p.tw, w->cin);
+}
+
+/* Floats of a plane. */
+static int64_t
+plane_of(hb_isa isa, const hb_winograd *w)
+{
+	size_t bytes = turned(isa, w) ? hb_gemm_b_bytes(isa, w->cin, w->cout) : hb_gemm_a_bytes(isa, w->cout, w->cin);
+	return (int64_t)bytes / 4;
+}
+
+size_t
+hb_winograd_u_bytes(hb_isa isa, const hb_winograd *w)
+{
+	return (size_t)(PLANES * plane_of(isa, w) * 4);
 }
 
 /* One row or column: G g. */
@@ -84,12 +99,18 @@ transform_weights(const double *g, int64_t step, double *u)
 
 /* The nine taps are packed into the first nine planes; a weight's place is the same in all. */
 void
-hb_winograd_pack(hb_isa isa, const float *w, int64_t cout, int64_t cin, float *to)
+hb_winograd_pack(hb_isa isa, const hb_winograd *w, const float *weights, float *to)
 {
-	int64_t plane = (int64_t)hb_gemm_a_bytes(isa, cout, cin) / 4;
-	for (int64_t t = 0; t < 9; t++)
-		hb_gemm_pack_a(isa, w + t, cin * 9, 9, cout, cin, to + t * plane);
-	for (int64_t i = 0; i < cout * cin; i++) {
+	int64_t plane = plane_of(isa, w);
+	bool turn = turned(isa, w);
+	memset(to, 0, (size_t)(PLANES * plane * 4));
+	for (int64_t t = 0; t < 9; t++) {
+		if (turn)
+			hb_gemm_pack_b(isa, weights + t, 9, w->cin * 9, w->cin, w->cout, to + t * plane);
+		else
+			hb_gemm_pack_a(isa, weights + t, w->cin * 9, 9, w->cout, w->cin, to + t * plane);
+	}
+	for (int64_t i = 0; i < plane; i++) {
 		double g[9], rows[3][4], u[4];
 		for (int64_t t = 0; t < 9; t++)
 			g[t] = (double)to[t * plane + i];
@@ -249,11 +270,13 @@ block_products(void *arg, int64_t begin, int64_t end, int worker)
 	const block *b = arg;
 	const run *r = b->r;
 	const hb_winograd *w = r->w;
-	int64_t plane = (int64_t)hb_gemm_a_bytes(r->isa, w->cout, w->cin) / 4;
+	int64_t plane = plane_of(r->isa, w);
+	bool turn = turned(r->isa, w);
 	(void)worker;
 	for (int64_t i = begin; i < end; i++) {
 		hb_gemm g = {
 			.m = w->cout, .n = b->rows * r->p.tw, .k = w->cin, .a = w->u + i * plane,
+			.turned = turn,
 			.b = b->v + i * w->cin * r->p.ld, .off = r->off, .lo = -INFINITY, .hi = INFINITY,
 			.c = b->m + i * w->cout * r->p.ld, .ldc = r->p.ld,
 		};

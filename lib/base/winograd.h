@@ -24,9 +24,9 @@ typedef struct hb_winograd {
 /* Whether it beats the direct product: by geometry alone, so that results depend on nothing else. */
 bool hb_winograd_pays(const hb_winograd *w);
 
-size_t hb_winograd_u_bytes(hb_isa isa, int64_t cout, int64_t cin);
-/* w: cout x cin x 3 x 3. */
-void hb_winograd_pack(hb_isa isa, const float *w, int64_t cout, int64_t cin, float *to);
+/* Of the geometry w; weights: cout x cin x 3 x 3. */
+size_t hb_winograd_u_bytes(hb_isa isa, const hb_winograd *w);
+void hb_winograd_pack(hb_isa isa, const hb_winograd *w, const float *weights, float *to);
 
 size_t hb_winograd_scratch(const hb_winograd *w, int jobs);
 void hb_winograd_run(hb_ctx *cx, const hb_winograd *w);

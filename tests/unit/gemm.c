@@ -75,20 +75,31 @@ one_case(int64_t m, int64_t n, int64_t k, int64_t pitch, int64_t width, bool pac
 				want[i * kept + at++] = fminf(fmaxf(acc, lo), hi);
 		}
 	for (hb_isa isa = HB_ISA_SCALAR; isa <= hb_isa_best(); isa++)
-		for (int jobs = 1; jobs <= 2; jobs++) {
+		for (int i = 0; i < 4; i++) {
+			int jobs = i % 2 + 1;
+			bool turned = i > 1;
+			if (turned && (isa != HB_ISA_AVX512 || packed_b || !by_row))
+				continue;
 			hb_ctx *cx = context(isa, jobs);
-			float *pa = room(hb_gemm_a_bytes(isa, m, k)), *pb = room(hb_gemm_b_bytes(isa, k, n));
-			hb_gemm_pack_a(isa, a, k, 1, m, k, pa);
+			size_t bytes = turned ? hb_gemm_b_bytes(isa, k, m) : hb_gemm_a_bytes(isa, m, k);
+			float *pa = room(bytes), *pb = room(hb_gemm_b_bytes(isa, k, n));
+			if (turned)
+				hb_gemm_pack_b(isa, a, 1, k, k, m, pa);
+			else
+				hb_gemm_pack_a(isa, a, k, 1, m, k, pa);
 			hb_gemm_pack_b(isa, b, n, 1, k, n, pb);
 			memset(got, 0, (size_t)(m * kept) * 4);
-			hb_gemm g = { .m = m, .n = n, .k = k, .a = pa, .b = packed_b ? pb : b, .off = packed_b ? NULL : off,
-				
-				.bias = by_row ? bias : NULL, .col_bias = by_row ? NULL : bias + m, .lo = lo, .hi = hi, .c = got, .ldc = kept, .pitch = pitch, .width = width };
+			hb_gemm g = {
+				.m = m, .n = n, .k = k, .a = pa, .turned = turned, .b = packed_b ? pb : b,
+				.off = packed_b ? NULL : off, .bias = by_row ? bias : NULL,
+				.col_bias = by_row ? NULL : bias + m, .lo = lo, .hi = hi, .c = got, .ldc = kept,
+				.pitch = pitch, .width = width,
+			};
 			hb_gemm_run(cx, &g);
 			if (memcmp(want, got, (size_t)(m * kept) * 4))
-				fail_msg("m %lld n %lld k %lld pitch %lld width %lld packed %d isa %d jobs %d differs",
+				fail_msg("m %lld n %lld k %lld pitch %lld width %lld packed %d turned %d isa %d jobs %d differs",
 					 (long long)m, (long long)n, (long long)k, (long long)pitch, (long long)width,
-					 packed_b, isa, jobs);
+					 packed_b, turned, isa, jobs);
 			free(pa);
 			free(pb);
 			hb_ctx_free(cx);

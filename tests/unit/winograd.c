@@ -62,12 +62,12 @@ run_at(hb_isa isa, int jobs, hb_winograd g, const float *w, float *y)
 {
 	hb_ctx *cx = hb_ctx_new(&(hb_options){ .jobs = jobs, .isa = isa });
 	assert_non_null(cx);
-	size_t packed = hb_winograd_u_bytes(isa, g.cout, g.cin), scratch = hb_winograd_scratch(&g, jobs);
+	size_t packed = hb_winograd_u_bytes(isa, &g), scratch = hb_winograd_scratch(&g, jobs);
 	float *u = hb_big_alloc(cx, packed);
 	visits v = { y, calloc((size_t)(g.cout * g.out[0] * g.out[1]), 1), g.out[0] * g.out[1] };
 	g.scratch = hb_big_alloc(cx, scratch);
 	assert_true(u && g.scratch && v.seen);
-	hb_winograd_pack(isa, w, g.cout, g.cin, u);
+	hb_winograd_pack(isa, &g, w, u);
 	g.u = u;
 	g.y = y;
 	g.post = visit;
