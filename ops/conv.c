@@ -426,7 +426,7 @@ typedef enum path {
 	BY_GEMM,
 	BY_CHANNEL,			/* one input channel a group */
 	BY_ROW,				/* the window is the whole input: a row vector times a matrix */
-	BY_TILE,			/* 3 x 3, stride 1, constant weights: lib/base/winograd.h */
+	BY_TILE,			/* 3 x 3 of stride 1: lib/base/winograd.h */
 } path;
 
 typedef struct conv {
@@ -500,7 +500,7 @@ conv_init(conv *c, const hb_node *n, hb_isa isa, int jobs)
 		whole &= p->kernel[i] == p->in[i];
 	c->turned = false;
 	c->path = whole ? BY_ROW : c->cin == 1 && c->mout < 4 ? BY_CHANNEL : BY_GEMM;
-	if (!whole && is_const(n->in[1]) && by_tile(c)) {
+	if (!whole && by_tile(c)) {
 		hb_winograd t = winograd_of(c);
 		c->path = BY_TILE;
 		c->packed = hb_winograd_u_bytes(isa, &t);

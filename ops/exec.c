@@ -198,6 +198,14 @@ addend_of(hb_exec *ex, const hb_node *m, const hb_tensor *t, int64_t i, const in
 	return value_of(ex, o, other);
 }
 
+/* m, a reader of t, quantizes it for a node that dequantizes again: that node. */
+static hb_node *
+pair_of(hb_graph *g, const hb_node *m, hb_follow *f)
+{
+	hb_node *d = m && m->nout == 1 ? only_reader(m->out[0]) : NULL;
+	return d && hb_follow_pair(g, m, d, f) ? d : NULL;
+}
+
 /* Finds what step i's kernel can do for the nodes after it. made: the step of each tensor. */
 static hb_status
 absorb(hb_exec *ex, int64_t i, const int64_t *made)
@@ -209,7 +217,11 @@ absorb(hb_exec *ex, int64_t i, const int64_t *made)
 		hb_follow f;
 		hb_node *m = only_reader(t), *sigmoid = NULL;
 		hb_val *other = NULL;
-		if (m && !hb_follow_of(ex->g, ex->arena, m, t, &f)) {
+		hb_node *d = pair_of(ex->g, m, &f);
+		if (d) {
+			ex->steps[made[m->out[0]->id]].absorbed = true;
+			m = d;
+		} else if (m && !hb_follow_of(ex->g, ex->arena, m, t, &f)) {
 			HB_TRY(addend_of(ex, m, t, i, made, &other));
 			f = (hb_follow){ .kind = HB_FOLLOW_ADD, .other = other };
 			m = other ? m : NULL;

@@ -2,22 +2,32 @@
 #include "ops/follow.h"
 #include "lib/base/cpu.h"
 #include "lib/base/fmath.h"
+#include "ops/nd.h"
 
 typedef struct part {
 	float *y;
 	const float *other;
-	float lo, hi;
+	float lo, hi, scale, zero;
 	int64_t n;
 } part;
+
+/* As QuantizeLinear and DequantizeLinear have it. */
+HB_INLINE float
+quantized(float x, const part *p)
+{
+	float q = hb_round_into(x / p->scale, p->lo - p->zero, p->hi - p->zero);
+	return (q != q ? 0.0f - p->zero : q) * p->scale;
+}
 
 #define FOLLOW(id, expr)                                                        \
 	HB_INLINE void id##_body(const part *p)                                 \
 	{                                                                       \
 		float *restrict to = p->y;                                      \
 		const float *restrict from = p->other;                          \
+		const part by = *p;                                             \
 		const float lo = p->lo, hi = p->hi;                             \
-		(void)from, (void)lo, (void)hi;                                 \
-		for (int64_t i = 0; i < p->n; i++) {                            \
+		(void)from, (void)lo, (void)hi, (void)by;                       \
+		for (int64_t i = 0; i < by.n; i++) {                            \
 			const float y = to[i];                                  \
 			to[i] = (expr);                                         \
 		}                                                               \
@@ -30,10 +40,11 @@ FOLLOW(leaky, y < 0 ? lo * y : y)
 FOLLOW(sigmoid, hb_sigmoidf(y))
 FOLLOW(silu, hb_siluf(y))
 FOLLOW(add, y + from[i])
+FOLLOW(qdq, quantized(y, &by))
 
 static void (*const *const kinds[])(const part *p) = {
 	[HB_FOLLOW_CLAMP] = clamp, [HB_FOLLOW_AFFINE] = affine, [HB_FOLLOW_LEAKY] = leaky,
-	[HB_FOLLOW_SIGMOID] = sigmoid, [HB_FOLLOW_SILU] = silu, [HB_FOLLOW_ADD] = add,
+	[HB_FOLLOW_SIGMOID] = sigmoid, [HB_FOLLOW_SILU] = silu, [HB_FOLLOW_ADD] = add, [HB_FOLLOW_QDQ] = qdq,
 };
 
 void
@@ -44,6 +55,7 @@ hb_follow_run(const hb_follow *f, hb_isa isa, const float *base, float *y, int64
 		part p = {
 			.y = y, .n = n, .other = f->other ? (const float *)f->other->data + (y - base) : NULL,
 			.lo = affine_kind ? f->a[channel] : f->lo, .hi = affine_kind ? f->b[channel] : f->hi,
+			.scale = f->scale, .zero = f->zero,
 		};
 		kinds[f->kind][isa](&p);
 	}
@@ -111,4 +123,39 @@ hb_follow_of(hb_graph *g, hb_arena *arena, const hb_node *m, const hb_tensor *t,
 		return true;
 	}
 	return is(m, "BatchNormalization") && affine_of(g, arena, m, f);
+}
+
+/* Scale and zero point of a node that quantizes or dequantizes: constants, one for all elements. */
+static bool
+linear_of(hb_graph *g, const hb_node *n, hb_dtype dt, float *scale, float *zero)
+{
+	hb_tensor *s = n->in[1], *z = hb_in(n, 2);
+	if (!s->is_const || s->dtype != HB_F32 || hb_tensor_elems(s) != 1)
+		return false;
+	const float *v = hb_tensor_data(g, s);
+	*scale = v ? *v : 0;
+	*zero = 0;
+	if (!z)
+		return v;
+	if (!z->is_const || z->dtype != dt || hb_tensor_elems(z) != 1)
+		return false;
+	const void *at = hb_tensor_data(g, z);
+	if (at)
+		hb_float_load(dt, at, 0, 1, 1, zero);
+	return v && at;
+}
+
+bool
+hb_follow_pair(hb_graph *g, const hb_node *q, const hb_node *d, hb_follow *f)
+{
+	if (!is(q, "QuantizeLinear") || !is(d, "DequantizeLinear") || q->in[0]->dtype != HB_F32 ||
+	    d->in[0] != q->out[0] || d->out[0]->dtype != HB_F32)
+		return false;
+	hb_dtype dt = q->out[0]->dtype;
+	float scale, zero;
+	*f = (hb_follow){ .kind = HB_FOLLOW_QDQ };
+	if (!hb_quantized_limits(dt, &f->lo, &f->hi) || !linear_of(g, q, dt, &f->scale, &f->zero) ||
+	    !linear_of(g, d, dt, &scale, &zero))
+		return false;
+	return scale == f->scale && zero == f->zero;
 }

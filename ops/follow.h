@@ -12,11 +12,13 @@ typedef enum hb_follow_kind {
 	HB_FOLLOW_SIGMOID,
 	HB_FOLLOW_SILU,			/* y * sigmoid(y) */
 	HB_FOLLOW_ADD,			/* y + other, of the same shape */
+	HB_FOLLOW_QDQ,			/* quantized with scale and zero, integers in [lo, hi], and dequantized again */
 } hb_follow_kind;
 
 typedef struct hb_follow {
 	hb_follow_kind kind;
 	float lo, hi;
+	float scale, zero;
 	const float *a, *b;
 	const hb_val *other;
 	const struct hb_follow *next;
@@ -28,5 +30,9 @@ void hb_follow_run(const hb_follow *f, hb_isa isa, const float *base, float *y, 
 /* Whether node m, a reader of t by its input 0, is one of the kinds with one operand: fills *f, with what
  * is computed ahead in `arena`. */
 bool hb_follow_of(hb_graph *g, hb_arena *arena, const hb_node *m, const hb_tensor *t, hb_follow *f);
+
+/* Whether q and d, the only reader of q, are QuantizeLinear and DequantizeLinear with one constant scale and zero
+ * point for all elements: fills *f. */
+bool hb_follow_pair(hb_graph *g, const hb_node *q, const hb_node *d, hb_follow *f);
 
 #endif

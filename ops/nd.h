@@ -109,4 +109,7 @@ hb_status hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t
 /* The type TensorProto.DataType `onnx` has in this engine; HB_NONE where it has none. */
 hb_dtype hb_onnx_dtype(int64_t onnx);
 
+/* The range of an integer type that QuantizeLinear makes, in float; false for other types. */
+bool hb_quantized_limits(hb_dtype dt, float *lo, float *hi);
+
 #endif

@@ -2,6 +2,7 @@
  * become one line, and then the line's cells one result: depth and height first, then width. */
 #include "lib/base/cpu.h"
 #include "lib/base/fmath.h"
+#include "lib/base/maxpool.h"
 #include "ops/conv.h"
 #include "ops/to_fx.h"
 #include "ops/nd.h"
@@ -180,14 +181,35 @@ find_max(const planes *q, const void *x, const int64_t *o, float *best, int64_t 
 			}
 }
 
+static bool
+read_in_place(const planes *q, hb_maxpool *d)
+{
+	const hb_conv_params *p = &q->p;
+	for (int i = 0; i < 2; i++) {
+		d->in[i] = p->in[1 + i];
+		d->out[i] = p->out[1 + i];
+		d->kernel[i] = p->kernel[1 + i];
+		d->stride[i] = p->strides[1 + i];
+		d->dilation[i] = p->dilations[1 + i];
+		d->begin[i] = p->begin[1 + i];
+	}
+	return q->dtype == HB_F32 && p->in[0] == 1 && p->kernel[0] == 1 && p->out[0] == 1 && hb_maxpool_fits(q->isa, d);
+}
+
 static void
 max_planes(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const planes *q = arg;
 	const hb_conv_params *p = &q->p;
 	void *line = q->lines + (size_t)worker * q->line_bytes;
+	hb_maxpool d;
+	bool in_place = read_in_place(q, &d);
 	for (int64_t c = begin; c < end; c++) {
-		if (q->dtype == HB_F32)
+		d.x = (const float *)q->x + c * q->in;
+		d.y = (float *)q->y + c * q->out;
+		if (in_place)
+			hb_maxpool_run(&d);
+		else if (q->dtype == HB_F32)
 			max_float[q->isa](p, (float *)q->y + c * q->out, (const float *)q->x + c * q->in, line);
 		else if (q->dtype == HB_I8)
 			max_int8_t[q->isa](p, (int8_t *)q->y + c * q->out, (const int8_t *)q->x + c * q->in, line);

@@ -7,11 +7,12 @@
 #define QUANTIZED (HB_BIT(HB_I8) | HB_BIT(HB_U8) | HB_BIT(HB_I16) | HB_BIT(HB_U16))
 #define BYTES (HB_BIT(HB_I8) | HB_BIT(HB_U8))
 
-static void
-limits(hb_dtype dt, float *lo, float *hi)
+bool
+hb_quantized_limits(hb_dtype dt, float *lo, float *hi)
 {
 	*lo = dt == HB_I8 ? -128.0f : dt == HB_I16 ? -32768.0f : 0.0f;
 	*hi = dt == HB_I8 ? 127.0f : dt == HB_U8 ? 255.0f : dt == HB_I16 ? 32767.0f : 65535.0f;
+	return HB_BIT(dt) & QUANTIZED;
 }
 
 /* ---- which scale an element has: one for all, one a channel, or one a block along the axis ---- */
@@ -93,34 +94,26 @@ check_scale(hb_graph *g, hb_node *n)
 
 /* ---- QuantizeLinear: y = clamp(round_half_even(x / scale) + zero_point) ---- */
 
-HB_INLINE void
-quantize_body(const float *x, float *y, int64_t n, float scale, float zero, float lo, float hi)
-{
-	for (int64_t i = 0; i < n; i++) {
-		float q = hb_roundf(x[i] / scale) + zero;
-		q = q < lo ? lo : q;
-		y[i] = q > hi ? hi : q;
-	}
-}
-HB_KERNEL(quantize_row, quantize_body,
-	  (const float *x, float *y, int64_t n, float scale, float zero, float lo, float hi),
-	  (x, y, n, scale, zero, lo, hi))
+typedef struct linear {
+	float scale, zero, lo, hi;
+} linear;
 
-/* Floats that are integers of the type already. */
-HB_INLINE void
-narrow_body(const float *x, void *y, int64_t n, hb_dtype dt)
-{
-	if (dt == HB_U8)
-		for (int64_t i = 0; i < n; i++)
-			((uint8_t *)y)[i] = (uint8_t)(int32_t)x[i];
-	else if (dt == HB_I8)
-		for (int64_t i = 0; i < n; i++)
-			((int8_t *)y)[i] = (int8_t)(int32_t)x[i];
-	else
-		for (int64_t i = 0; i < n; i++)
-			((uint16_t *)y)[i] = (uint16_t)(int32_t)x[i];
-}
-HB_KERNEL(narrow_row, narrow_body, (const float *x, void *y, int64_t n, hb_dtype dt), (x, y, n, dt))
+/* A NaN becomes 0. */
+#define QUANTIZE(type)                                                                           \
+	HB_INLINE void quantize_##type##_body(const float *restrict x, type *restrict y, int64_t n, linear by) \
+	{                                                                                        \
+		for (int64_t i = 0; i < n; i++) {                                                \
+			float q = hb_round_into(x[i] / by.scale, by.lo - by.zero, by.hi - by.zero) + by.zero; \
+			y[i] = (type)(int32_t)(q != q ? 0.0f : q);                               \
+		}                                                                                \
+	}                                                                                        \
+	HB_KERNEL(quantize_##type, quantize_##type##_body,                                       \
+		  (const float *restrict x, type *restrict y, int64_t n, linear by), (x, y, n, by))
+
+QUANTIZE(int8_t)
+QUANTIZE(uint8_t)
+QUANTIZE(int16_t)
+QUANTIZE(uint16_t)
 
 struct linear_call {
 	hb_isa isa;
@@ -135,19 +128,26 @@ static void
 quantize_piece(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const struct linear_call *k = arg;
-	size_t size = hb_dtype_size(k->y->dtype);
-	float f[PIECE], lo, hi;
+	void *y = k->y->data;
+	float f[PIECE];
 	int64_t run;
 
 	(void)worker;
-	limits(k->y->dtype, &lo, &hi);
 	for (int64_t i = begin; i < end;) {
 		int64_t s = scale_at(&k->grid, i, &run), n = HB_MIN(HB_MIN(run, PIECE), end - i);
-		hb_float_load(k->x->dtype, k->x->data, i, 1, n, f);
-		quantize_row[k->isa](f, f, n, k->scale[s], k->zero ? hb_val_f(k->zero, s) : 0.0f, lo, hi);
-		for (int64_t j = 0; j < n; j++)
-			f[j] = f[j] != f[j] ? 0.0f : f[j];
-		narrow_row[k->isa](f, (uint8_t *)k->y->data + (size_t)i * size, n, k->y->dtype);
+		const float *x = f;
+		linear by = { .scale = k->scale[s], .zero = k->zero ? hb_val_f(k->zero, s) : 0.0f };
+		hb_quantized_limits(k->y->dtype, &by.lo, &by.hi);
+		if (k->x->dtype == HB_F32)
+			x = (const float *)k->x->data + i;
+		else
+			hb_float_load(k->x->dtype, k->x->data, i, 1, n, f);
+		switch (k->y->dtype) {
+		case HB_I8: quantize_int8_t[k->isa](x, (int8_t *)y + i, n, by); break;
+		case HB_U8: quantize_uint8_t[k->isa](x, (uint8_t *)y + i, n, by); break;
+		case HB_I16: quantize_int16_t[k->isa](x, (int16_t *)y + i, n, by); break;
+		default: quantize_uint16_t[k->isa](x, (uint16_t *)y + i, n, by); break;
+		}
 		i += n;
 	}
 }
@@ -199,26 +199,50 @@ const hb_op hb_op_quantize_linear = {
 
 /* ---- DequantizeLinear: y = (x - zero_point) * scale ---- */
 
+/* Differences are exact in float. */
+#define DEQUANTIZE(type)                                                                            \
+	HB_INLINE void dequantize_##type##_body(const type *restrict x, float *restrict y, int64_t n, linear by) \
+	{                                                                                           \
+		for (int64_t i = 0; i < n; i++)                                                     \
+			y[i] = ((float)x[i] - by.zero) * by.scale;                                  \
+	}                                                                                           \
+	HB_KERNEL(dequantize_##type, dequantize_##type##_body,                                      \
+		  (const type *restrict x, float *restrict y, int64_t n, linear by), (x, y, n, by))
+
+DEQUANTIZE(int8_t)
+DEQUANTIZE(uint8_t)
+DEQUANTIZE(int16_t)
+DEQUANTIZE(uint16_t)
+
+static void
+dequantize_wide(const struct linear_call *k, int64_t i, int64_t n, int64_t s)
+{
+	int64_t q[PIECE], zero = k->zero ? hb_val_i(k->zero, s) : 0;
+	float *y = (float *)k->y->data + i;
+
+	hb_wide_load(k->x->dtype, k->x->data, i, 1, n, q);
+	for (int64_t j = 0; j < n; j++)
+		y[j] = (float)(q[j] - zero) * k->scale[s];
+}
+
 static void
 dequantize_piece(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const struct linear_call *k = arg;
+	const void *x = k->x->data;
 	float *y = k->y->data;
-	int64_t q[PIECE], run;
-	bool narrow = hb_dtype_size(k->x->dtype) <= 2;	/* differences are exact in float */
+	int64_t run;
 
 	(void)worker;
 	for (int64_t i = begin; i < end;) {
 		int64_t s = scale_at(&k->grid, i, &run), n = HB_MIN(HB_MIN(run, PIECE), end - i);
-		int64_t zero = k->zero ? hb_val_i(k->zero, s) : 0;
-		if (narrow) {
-			hb_float_load(k->x->dtype, k->x->data, i, 1, n, y + i);
-			for (int64_t j = 0; j < n; j++)
-				y[i + j] = (y[i + j] - (float)zero) * k->scale[s];
-		} else {
-			hb_wide_load(k->x->dtype, k->x->data, i, 1, n, q);
-			for (int64_t j = 0; j < n; j++)
-				y[i + j] = (float)(q[j] - zero) * k->scale[s];
+		linear by = { .scale = k->scale[s], .zero = k->zero ? hb_val_f(k->zero, s) : 0.0f };
+		switch (k->x->dtype) {
+		case HB_I8: dequantize_int8_t[k->isa]((const int8_t *)x + i, y + i, n, by); break;
+		case HB_U8: dequantize_uint8_t[k->isa]((const uint8_t *)x + i, y + i, n, by); break;
+		case HB_I16: dequantize_int16_t[k->isa]((const int16_t *)x + i, y + i, n, by); break;
+		case HB_U16: dequantize_uint16_t[k->isa]((const uint16_t *)x + i, y + i, n, by); break;
+		default: dequantize_wide(k, i, n, s); break;
 		}
 		i += n;
 	}
@@ -387,7 +411,7 @@ matmul_rows(void *arg, int64_t begin, int64_t end, int worker)
 	float lo, hi;
 
 	(void)worker;
-	limits(c->y->dtype, &lo, &hi);
+	hb_quantized_limits(c->y->dtype, &lo, &hi);
 	for (int64_t row = begin; row < end; row++) {
 		int64_t batch = row / r->m, i = row % r->m, ma = 0, mb = 0;
 		hb_coords(&r->batch, batch, at);
@@ -525,7 +549,7 @@ conv_cells(void *arg, int64_t begin, int64_t end, int worker)
 	float lo, hi;
 
 	(void)worker;
-	limits(c->y->dtype, &lo, &hi);
+	hb_quantized_limits(c->y->dtype, &lo, &hi);
 	for (int64_t i = begin; i < end; i++) {
 		int64_t oc = i / c->out_area % out, v = window_sum(c, i / c->out_area / out, oc, i % c->out_area);
 		if (c->ys) {

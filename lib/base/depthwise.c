@@ -1,6 +1,7 @@
 /* depthwise.c: 16 columns of a few rows at a time; masks make the padding. */
 #include "lib/base/depthwise.h"
 #include "lib/base/cpu.h"
+#include "lib/base/internal.h"
 
 enum { MAX_COLUMNS = 16 };		/* of the kernel: one mask each */
 
@@ -16,27 +17,18 @@ typedef struct block {
 	int64_t at[MAX_COLUMNS];	/* first cell of each tap, may be negative */
 } block;
 
-/* Bits [from, to) of 16. */
-static __mmask16
-span_mask(int64_t from, int64_t to)
-{
-	from = HB_MAX(0, HB_MIN(from, 16));
-	to = HB_MAX(from, HB_MIN(to, 16));
-	return (__mmask16)((0xffffu << from) & (0xffffu >> (16 - to)) & 0xffffu);
-}
-
 static void
 block_init(const hb_depthwise *d, int64_t col, block *b)
 {
 	b->col = col;
-	b->keep = span_mask(0, d->out[1] - col);
+	b->keep = hb_bits16(0, d->out[1] - col);
 	for (int64_t k = 0; k < d->kernel[1]; k++) {
 		int64_t at = col * d->stride[1] + k * d->dilation[1] - d->begin[1];
 		b->at[k] = at;
-		b->low[k] = span_mask(-at, d->in[1] - at);
-		b->high[k] = span_mask(-at - 16, d->in[1] - at - 16);
+		b->low[k] = hb_bits16(-at, d->in[1] - at);
+		b->high[k] = hb_bits16(-at - 16, d->in[1] - at - 16);
 	}
-	b->rest = span_mask(-b->at[0] - 32, d->in[1] - b->at[0] - 32);
+	b->rest = hb_bits16(-b->at[0] - 32, d->in[1] - b->at[0] - 32);
 }
 
 /* Tap k of the block in row `row` of the input; zeros outside. */

@@ -65,6 +65,14 @@ HB_INLINE float hb_roundf(float x)
 	return hb_signf(a < 0x1p23f ? r : a, x);
 }
 
+/* Nearest integer to x, halves to even, brought into [lo, hi], integers below 2^22 in size; zeros are +0. NaN stays. */
+HB_INLINE float hb_round_into(float x, float lo, float hi)
+{
+	float c = x < lo ? lo : x;
+	c = c > hi ? hi : c;
+	return (c + 0x1.8p23f) - 0x1.8p23f;
+}
+
 /* exp(x) = 2^n exp(r), r = x - n ln 2 in two parts, |r| <= ln 2 / 2. 1.5 * 2^23 added to x / ln 2
  * leaves n in the low bits. 2^n is applied in two steps, so that denormal results round once. */
 HB_INLINE float hb_expf(float x)

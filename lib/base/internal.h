@@ -16,4 +16,13 @@ int64_t hb_gemm_place(const hb_gemm *g, int64_t j);
 int64_t hb_turned_panels(const hb_gemm *g);
 void hb_turned_run(const hb_gemm *g, int64_t row, int64_t first, int64_t end);
 
+/* Bits [from, to) of 16; either may lie outside. */
+static inline uint16_t
+hb_bits16(int64_t from, int64_t to)
+{
+	from = HB_MAX(0, HB_MIN(from, 16));
+	to = HB_MAX(from, HB_MIN(to, 16));
+	return (uint16_t)((0xffffu << from) & (0xffffu >> (16 - to)));
+}
+
 #endif
