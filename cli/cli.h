@@ -113,6 +113,16 @@ hb_status options_check(cli *c, const hb_march *m);
 /* The highest --O level that exists. */
 #define LEVEL_MAX 1
 
+/* ---- what a fake-quantized model tells of its making (origin.c) ---- */
+
+/* Into qdq's metadata: record (an .hbm's), the model's name, requests to place nodes. */
+hb_status origin_put(cli *c, const hb_graph *g, hb_graph *qdq, const hb_meta *record);
+/* From g's metadata: the name; what an .hbm records, first what the command line may replace, then what it may not;
+ * requests to place nodes, before o's, and the rounding. */
+const char *origin_name(cli *c, const hb_graph *g);
+hb_status origin_recall(cli *c, const hb_graph *g, hb_program *p, bool first);
+hb_status origin_requests(cli *c, const hb_graph *g, hb_place_options *o);
+
 /* ---- configuration (config.c) ---- */
 
 /* Reads --config, sets the options it names that the command line did not. */

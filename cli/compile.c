@@ -55,12 +55,13 @@ meta_add(cli *c, hb_program *p, const char *key, const char *value)
 
 /* Tool version, the options that shape the program and the model's hash; nothing that does not shape it. */
 static hb_status
-record(cli *c, hb_program *p)
+record(cli *c, const hb_graph *g, hb_program *p)
 {
 	hb_file *f;
 	uint32_t crc;
 
 	HB_TRY(hb_file_map(c->cx, c->files[0], &f));
+	HB_TRY(origin_recall(c, g, p, true));
 	HB_TRY(meta_add(c, p, "hbcc.version", HBCC_VERSION));
 	HB_TRY(meta_add(c, p, "hbcc.model.crc32", hb_arena_printf(c->arena, "%08lx", crc32_z(0, f->p, f->size))));
 	HB_TRY(meta_add(c, p, "hbcc.option.optimize", hb_arena_printf(c->arena, "O%lld", (long long)c->a.level)));
@@ -98,7 +99,7 @@ record(cli *c, hb_program *p)
 				hb_arena_printf(c->arena, "%08lx", (unsigned long)c->samples_crc)));
 	if (config_crc(c, &crc))
 		HB_TRY(meta_add(c, p, "hbcc.config.crc32", hb_arena_printf(c->arena, "%08lx", (unsigned long)crc)));
-	return HB_OK;
+	return origin_recall(c, g, p, false);
 }
 
 /* --input-source NAME:ddr: inputs come through DDR; a pyramid or a resizer is not modelled. */
@@ -156,13 +157,17 @@ run(cli *c)
 	if (c->set[O_min_cosine])
 		HB_TRY(verify_fixed(c, g, fixed));
 	if (to == FORM_QDQ) {
+		hb_program said = {.arena = c->arena};
+
 		HB_TRY(hb_pass_qdq(g, fixed, c->a.all_outputs, &qdq));
+		HB_TRY(record(c, g, &said));
+		HB_TRY(origin_put(c, g, qdq, said.meta));
 		return write_onnx(c, out, qdq);
 	}
 	if (to == FORM_HBIR)
 		return write_onnx(c, out, fixed);
 	HB_TRY(model_schedule(c, fixed, m, &p));
-	HB_TRY(record(c, p));
+	HB_TRY(record(c, g, p));
 	hb_buf b = {.cx = c->cx};
 	if (to == FORM_PLAN) {
 		hb_disas_text(p, &b);

@@ -166,6 +166,7 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 
 	HB_TRY(options_check(c, m));
 	HB_TRY(names_check(c, g));
+	HB_TRY(origin_requests(c, g, &o));
 	HB_TRY(hb_pass_simplify(g));
 	HB_TRY(hb_pass_absorb(g));
 	HB_TRY(hb_pass_recognise(g));
@@ -262,7 +263,7 @@ model_schedule(cli *c, hb_graph *fixed, const hb_march *m, hb_program **out)
 	};
 
 	HB_TRY(hb_schedule(fixed, m, &o, out));
-	(*out)->name = c->a.name ? c->a.name : model_name_of(c, c->files[0]);
+	(*out)->name = c->a.name ? c->a.name : origin_name(c, fixed);
 	return HB_OK;
 }
 

@@ -12,6 +12,7 @@ typedef struct absorb {
 	hb_arena *scratch;
 	int affine;			/* activations whose zero point was not the middle */
 	const char *first_affine;
+	bool told;			/* the file is ours: its metadata tells of every scale */
 } absorb;
 
 static bool
@@ -40,6 +41,49 @@ hb_has_scales(const hb_graph *g)
 			return true;
 	}
 	return false;
+}
+
+/* ---- what the file's metadata says beside its pairs ---- */
+
+/* Sets every tensor's q to nothing; what it was, from the metadata of a file of ours, is kept at hand. */
+static hb_status
+begin(absorb *a)
+{
+	for (hb_tensor *t = a->g->tensors; t; t = t->next) {
+		t->user = t->q.dtype != HB_NONE ? hb_arena_dup(a->scratch, &t->q, sizeof(t->q)) : NULL;
+		if (t->q.dtype != HB_NONE && !t->user)
+			return hb_nomem(a->g->cx, t->name);
+		a->told = a->told || t->user;
+		t->q = (hb_q){ .dtype = HB_NONE };
+	}
+	return HB_OK;
+}
+
+/* q's range and observer, where the metadata of tensor t tells of the same scale. */
+static void
+remember(const hb_tensor *t, hb_q *q)
+{
+	const hb_q *said = t->user;
+	if (!said || !hb_q_same(said, q))
+		return;
+	q->min = said->min;
+	q->max = said->max;
+	if (said->observer)
+		q->observer = said->observer;
+}
+
+/* What --emit qdq calls NAME_float before its pair is NAME without. */
+static void
+take_name(hb_graph *g, hb_tensor *x, hb_tensor *y)
+{
+	size_t n = strlen(y->name);
+	if (strncmp(x->name, y->name, n) || strcmp(x->name + n, "_float") || x->is_input || x->is_output)
+		return;
+	const char *name = x->name;
+	x->name = y->name;
+	y->name = name;
+	hb_map_put(g->names, x->name, x);
+	hb_map_put(g->names, y->name, y);
 }
 
 static void
@@ -277,7 +321,22 @@ spell(absorb *a)
 
 /* ---- constants ---- */
 
-/* The scales that DequantizeLinear n of a constant leaves on its result, where its integers are int8 around 0. */
+/* Is t multiplied with data, so that it has to be int8? */
+static bool
+is_weight(const hb_tensor *t)
+{
+	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
+	for (size_t i = 0; i < t->nuses; i++) {
+		for (size_t k = 0; k < HB_LEN(ops); k++) {
+			if (t->uses[i].index == 1 && is_op(t->uses[i].node, ops[k]))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The scales that DequantizeLinear n of a constant leaves on its result, where its integers are int8 around 0; int16
+ * too for what is no weight. */
 static hb_status
 constant_q(absorb *a, hb_node *n, hb_q *q)
 {
@@ -288,7 +347,8 @@ constant_q(absorb *a, hb_node *n, hb_q *q)
 	*q = (hb_q){ .dtype = HB_NONE };
 	if (dt == HB_I32)
 		return HB_OK;		/* a bias: conversion gives it the accumulator's scale */
-	bool fits = s && (dt == HB_I8 || dt == HB_U8);
+	bool words = (dt == HB_I16 || dt == HB_U16) && count == 1 && !is_weight(n->out[0]);
+	bool fits = s && (dt == HB_I8 || dt == HB_U8 || words);
 	for (int64_t i = 0; fits && i < count; i++)
 		fits = zero_point(g, n, hb_in(n, 2) && hb_tensor_elems(n->in[2]) > 1 ? i : 0, &zp) && zp == middle(dt);
 	if (!fits) {
@@ -301,7 +361,7 @@ constant_q(absorb *a, hb_node *n, hb_q *q)
 		return hb_nomem(g->cx, n->name);
 	int64_t axis = hb_attr_i(n, "axis", 1);
 	*q = (hb_q){
-		.dtype = HB_I8, .nscales = (int)count, .axis = (int)(axis < 0 ? axis + n->in[0]->shape.rank : axis),
+		.dtype = words ? HB_I16 : HB_I8, .nscales = (int)count, .axis = (int)(axis < 0 ? axis + n->in[0]->shape.rank : axis),
 		.scale = copy[0], .scales = copy, .observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
 	};
 	return HB_OK;
@@ -356,8 +416,10 @@ fold_constants(absorb *a)
 		else if (!is_quantize(n))
 			q = moved_q(n);
 		HB_TRY(hb_pass_fold(a->g, n));
-		if (t)
+		if (t) {
+			remember(t, &q);
 			t->q = q;
+		}
 	}
 	return HB_OK;
 }
@@ -416,7 +478,9 @@ take_pair(absorb *a, hb_node *n)
 			to = requantize(a, d, at, y, &q);
 		if (!to)
 			return HB_ERR_NOMEM;
+		remember(y, &to->q);
 		hb_tensor_replace(g, y, to);
+		take_name(g, to, y);
 		drop(g, d, to->producer);
 	}
 	if (!ints->nuses && !ints->is_output)
@@ -516,7 +580,7 @@ backward(hb_node *n)
 	return changed;
 }
 
-static hb_status
+static void
 propagate(absorb *a)
 {
 	for (bool changed = true; changed;) {	/* each round gives a tensor its scale, or is the last */
@@ -526,28 +590,6 @@ propagate(absorb *a)
 		for (hb_node *n = a->g->first; n; n = n->next)
 			changed = forward(n) || changed;
 	}
-	/* A node that passes its scale on but has another behind it: two nodes. */
-	for (hb_node *n = a->g->first, *next; n; n = next) {
-		next = n->next;
-		if (!passes(n) || is_op(n, "Identity") || !has_q(n->in[0]))
-			continue;
-		for (int i = 0; i < n->nout; i++) {
-			hb_tensor *y = n->out[i];
-			if (!y || y->dtype != HB_F32 || !has_q(y) || hb_q_same(&y->q, &n->in[0]->q))
-				continue;
-			char *name = hb_arena_printf(a->g->arena, "%s_passed", y->name);
-			hb_tensor *t = name ? hb_tensor_new(a->g, name, HB_F32, &y->shape) : NULL;
-			hb_node *k = t ? hb_node_new(a->g, next, name, "", "Identity", 13, 1, 1) : NULL;
-			if (!k)
-				return hb_nomem(a->g->cx, n->name);
-			hb_node_set_out(n, i, t);
-			set_passed(t, &n->in[0]->q);
-			hb_node_set_in(a->g, k, 0, t);
-			hb_node_set_out(k, 0, y);
-			HB_TRY(hb_op_infer(a->g, k));
-		}
-	}
-	return HB_OK;
 }
 
 hb_status
@@ -561,19 +603,21 @@ hb_pass_absorb(hb_graph *g)
 	absorb a = { .g = g, .scratch = hb_arena_new(g->cx) };
 	if (!a.scratch)
 		return hb_nomem(g->cx, "absorb");
-	for (hb_tensor *t = g->tensors; t; t = t->next)
-		t->q = (hb_q){ .dtype = HB_NONE };
-	hb_status st = spell(&a);
+	hb_status st = begin(&a);
+	if (st == HB_OK)
+		st = spell(&a);
 	if (st == HB_OK)
 		st = fold_constants(&a);
 	if (st == HB_OK)
 		st = take_pairs(&a);
-	if (st == HB_OK)
-		st = propagate(&a);
+	if (st == HB_OK && !a.told)
+		propagate(&a);
 	if (st == HB_OK && a.affine)
 		hb_warn(g->cx, a.first_affine, "zero-point",
 			"%d quantized tensors, '%s' first, have a zero point other than the middle of their type; they are re-expressed around 0, in steps up to twice as large",
 			a.affine, a.first_affine);
+	for (hb_tensor *t = g->tensors; t; t = t->next)
+		t->user = NULL;
 	hb_arena_free(a.scratch);
 	hb_graph_sweep(g);
 	return st;

@@ -11,10 +11,20 @@ typedef struct qdq {
 	hb_map *plain;			/* the same for the others, where they differ */
 } qdq;
 
+/* A name that no tensor of g has: theirs stay theirs. */
+static char *
+fresh(qdq *c, const char *name, const char *suffix)
+{
+	char *full = hb_arena_printf(c->to->arena, "%s%s", name, suffix);
+	while (full && hb_tensor_find(c->g, full))
+		full = hb_arena_printf(c->to->arena, "%s_", full);
+	return full;
+}
+
 static hb_tensor *
 named(qdq *c, const char *name, const char *suffix, hb_dtype dt, const hb_shape *s)
 {
-	char *full = hb_arena_printf(c->to->arena, "%s%s", name, suffix);
+	char *full = *suffix ? fresh(c, name, suffix) : hb_arena_str(c->to->arena, name);
 	return full ? hb_tensor_new(c->to, full, dt, s) : NULL;
 }
 
@@ -56,14 +66,20 @@ add_pair(qdq *c, hb_tensor *t, hb_tensor *made)
 	return HB_OK;
 }
 
-/* A constant operand as integers behind a DequantizeLinear. */
+/* Constant t as integers behind a DequantizeLinear. What is an output keeps its floats under its name. */
 static hb_status
-add_const_ints(qdq *c, const char *name, const hb_shape *shape, const void *ints, const hb_q *q, hb_tensor **out)
+add_const_ints(qdq *c, hb_tensor *t, const void *ints, const hb_q *q, hb_tensor **out)
 {
-	hb_tensor *w = named(c, name, "_quantized", q->dtype, shape);
-	hb_tensor *dq = named(c, name, "", HB_F32, shape);
+	const char *name = t->name;
+	hb_tensor *w = named(c, name, "_quantized", q->dtype, &t->shape);
+	hb_tensor *dq = named(c, name, t->is_output ? "_dequantized" : "", HB_F32, &t->shape);
 	if (!w || !dq)
 		return HB_ERR_NOMEM;
+	if (t->is_output && !hb_map_get(c->plain, name)) {
+		hb_tensor *same = hb_tensor_clone(c->g, t, c->to);
+		if (!same || !hb_map_put(c->plain, name, same))
+			return hb_nomem(c->g->cx, name);
+	}
 	w->is_const = true;
 	w->data = ints;
 	if (!pair_half(c, "DequantizeLinear", w, dq, q))
@@ -81,7 +97,7 @@ data_const(qdq *c, hb_tensor *t, hb_tensor **out)
 	if (!ints)
 		return HB_ERR_NOMEM;
 	hb_quantize_n(c->g->cx, v, t->q.scale, t->q.dtype, HB_HALF_EVEN, ints, n);
-	HB_TRY(add_const_ints(c, t->name, &t->shape, ints, &t->q, out));
+	HB_TRY(add_const_ints(c, t, ints, &t->q, out));
 	return hb_map_put(c->now, t->name, *out) ? HB_OK : hb_nomem(c->g->cx, t->name);
 }
 
@@ -129,7 +145,7 @@ weights(qdq *c, hb_node *root, hb_tensor **out)
 				p[i * cols + j] = v[j * rows + i];
 		v = p;
 	}
-	return add_const_ints(c, w->name, &w->shape, v, &q, out);
+	return add_const_ints(c, w, v, &q, out);
 }
 
 /* The bias of root as the fixed-point graph has it: its integers times the accumulator's scale. */
@@ -199,8 +215,12 @@ copy_node(qdq *c, hb_node *n)
 	for (int i = 0; i < n->nin; i++)
 		HB_TRY(operand(c, n, i, &in[i]));
 	hb_tensor *b = NULL;
-	if (is_root_with_weights(n) && strcmp(n->op_type, "MatMul") && !hb_in(n, 2))
-		HB_TRY(bias(c, n, n->name, &b));
+	if (is_root_with_weights(n) && strcmp(n->op_type, "MatMul") && !hb_in(n, 2)) {
+		char *name = fresh(c, n->out[0]->name, "_bias");
+		if (!name)
+			return hb_nomem(c->g->cx, n->name);
+		HB_TRY(bias(c, n, name, &b));
+	}
 	hb_node *k = hb_node_clone(n, c->to);
 	if (!k)
 		return HB_ERR_NOMEM;
