@@ -72,18 +72,32 @@ remember(const hb_tensor *t, hb_q *q)
 		q->observer = said->observer;
 }
 
-/* What --emit qdq calls NAME_float before its pair is NAME without. */
-static void
+/* What --emit qdq calls NAME_float before its pair is NAME without: the BPU makes it. Beside NAME_dequantized, NAME is
+ * an input or what the CPU makes, whose readers there see no pair. */
+static bool
 take_name(hb_graph *g, hb_tensor *x, hb_tensor *y)
 {
 	size_t n = strlen(y->name);
 	if (strncmp(x->name, y->name, n) || strcmp(x->name + n, "_float") || x->is_input || x->is_output)
-		return;
+		return false;
 	const char *name = x->name;
 	x->name = y->name;
 	y->name = name;
 	hb_map_put(g->names, x->name, x);
 	hb_map_put(g->names, y->name, y);
+	return true;
+}
+
+/* In a file of ours, a pair that rounds what the CPU goes on with is no edge's, and stays. */
+static bool
+is_told(const absorb *a, const hb_node *quantize)
+{
+	const hb_tensor *t = quantize->out[0];
+	for (size_t i = 0; i < t->nuses; i++) {
+		if (is_dequantize(t->uses[i].node) && t->uses[i].node->out[0]->user)
+			return true;
+	}
+	return !a->told;
 }
 
 static void
@@ -451,7 +465,7 @@ take_pair(absorb *a, hb_node *n)
 	hb_tensor *x = n->in[0], *ints = n->out[0];
 	bool affine;
 	hb_q q;
-	if (x->dtype != HB_F32 || x->is_const || !activation_q(a, n, &q, &affine))
+	if (x->dtype != HB_F32 || x->is_const || !is_told(a, n) || !activation_q(a, n, &q, &affine))
 		return HB_OK;
 	hb_tensor *at = x;
 	if (x->q.from != HB_Q_OPEN && !hb_q_same(&x->q, &q)) {
@@ -480,7 +494,8 @@ take_pair(absorb *a, hb_node *n)
 			return HB_ERR_NOMEM;
 		remember(y, &to->q);
 		hb_tensor_replace(g, y, to);
-		take_name(g, to, y);
+		if (!take_name(g, to, y) && a->told)
+			to->q.from = HB_Q_PASSED;
 		drop(g, d, to->producer);
 	}
 	if (!ints->nuses && !ints->is_output)
@@ -507,7 +522,7 @@ take_pairs(absorb *a)
 	for (hb_node *n = a->g->first; n; n = n->next) {
 		hb_q q;
 		bool affine;
-		if (is_dequantize(n) && n->out[0]->q.from == HB_Q_OPEN && activation_q(a, n, &q, &affine)) {
+		if (is_dequantize(n) && (!a->told || n->out[0]->user) && n->out[0]->q.from == HB_Q_OPEN && activation_q(a, n, &q, &affine)) {
 			n->out[0]->q = q;
 			if (affine)
 				a->first_affine = a->affine++ ? a->first_affine : n->out[0]->name;

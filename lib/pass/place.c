@@ -104,12 +104,101 @@ float_unscaled(hb_graph *g)
 	return HB_OK;
 }
 
+static hb_node *
+half(hb_graph *g, hb_node *at, const char *op, hb_tensor *x, hb_tensor *y, const hb_q *q)
+{
+	hb_node *n = x && y ? hb_node_new(g, at, y->name, "", op, q->dtype == HB_I16 ? 21 : 13, 3, 1) : NULL;
+	if (!n)
+		return NULL;
+	n->on = HB_ON_CPU;
+	hb_node_set_in(g, n, 0, x);
+	hb_node_set_out(n, 0, y);
+	return hb_pair_set_scale(g, n, q) && hb_pair_set_zero(g, n, q) ? n : NULL;
+}
+
+/* y = x through a pair of scale q, before `at`. */
+static hb_status
+add_pair(hb_graph *g, hb_node *at, hb_tensor *x, const hb_q *q, hb_tensor *y)
+{
+	char *name = x && y ? hb_arena_printf(g->arena, "%s_rounded", y->name) : NULL;
+	hb_tensor *ints = name ? hb_tensor_new(g, name, q->dtype, &y->shape) : NULL;
+	hb_node *a = half(g, at, "QuantizeLinear", x, ints, q), *b = a ? half(g, at, "DequantizeLinear", ints, y, q) : NULL;
+	if (!b)
+		return hb_nomem(g->cx, "place");
+	HB_TRY(hb_op_infer(g, a));
+	return hb_op_infer(g, b);
+}
+
+/* What the CPU makes and goes on with is rounded as the file's pair rounds it. */
+static hb_status
+round_made(hb_graph *g, hb_tensor *t)
+{
+	hb_node *n = t->producer;
+	int out = t->out_index;
+	char *name = hb_arena_printf(g->arena, "%s_unrounded", t->name);
+	hb_tensor *x = name ? hb_tensor_new(g, name, HB_F32, &t->shape) : NULL;
+	hb_q q = t->q;
+	bool on_bpu = false;
+	for (size_t k = 0; k < t->nuses; k++)
+		on_bpu = on_bpu || t->uses[k].node->on == HB_ON_BPU;
+	if (!on_bpu)
+		t->q = (hb_q){ .dtype = HB_NONE };
+	if (x)
+		hb_node_set_out(n, out, x);
+	return add_pair(g, n->next, x, &q, t);
+}
+
+/* So is what the CPU reads of an input; the BPU quantizes it itself. */
+static hb_status
+round_input(hb_graph *g, hb_tensor *t)
+{
+	char *name = hb_arena_printf(g->arena, "%s_for_cpu", t->name);
+	hb_tensor *y = name ? hb_tensor_new(g, name, HB_F32, &t->shape) : NULL;
+	if (!y)
+		return hb_nomem(g->cx, t->name);
+	for (size_t k = 0; k < t->nuses;) {
+		hb_use u = t->uses[k];
+		if (u.node->on == HB_ON_CPU)
+			hb_node_set_in(g, u.node, u.index, y);	/* takes the use away */
+		else
+			k++;
+	}
+	return add_pair(g, g->first, t, &t->q, y);
+}
+
+static bool
+cpu_goes_on(const hb_tensor *t, bool as_output)
+{
+	bool read = as_output && t->is_output;
+	for (size_t k = 0; k < t->nuses; k++)
+		read = read || t->uses[k].node->on == HB_ON_CPU;
+	return read && t->dtype == HB_F32 && t->q.from == HB_Q_GIVEN && t->q.nscales == 1;
+}
+
+static hb_status
+keep_pairs(hb_graph *g)
+{
+	for (hb_node *n = g->first, *next; n; n = next) {
+		next = n->next;
+		for (int i = 0; i < n->nout && n->on == HB_ON_CPU && !(n->group && n->group->last != n); i++) {
+			if (n->out[i] && cpu_goes_on(n->out[i], true))
+				HB_TRY(round_made(g, n->out[i]));
+		}
+	}
+	for (size_t i = 0; i < g->ninputs; i++) {
+		if (cpu_goes_on(g->inputs[i], false))
+			HB_TRY(round_input(g, g->inputs[i]));
+	}
+	return HB_OK;
+}
+
 hb_status
 hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
 {
 	HB_TRY(hb_march_place(g, m, o));
 	if (o && o->no_samples && hb_has_scales(g))
 		HB_TRY(float_unscaled(g));
+	HB_TRY(keep_pairs(g));
 	/* Levels: even for the BPU, odd for the CPU; a node is at the level of what it reads, or one
 	 * above where the place differs. A level is a segment, and their number is the longest
 	 * alternation on any path: the fewest there can be. */

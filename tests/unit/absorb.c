@@ -309,13 +309,13 @@ gemm_of_transposed_weights(hb_graph *g)
 	return pair(g, test_node(g, "MatMul", "m", x, w, NULL, NULL), (params){ HB_I8, 0.7f, 0 });
 }
 
-/* The pool and the Transpose change scale too. */
+/* The pool changes scale, and so does what stands on the CPU. */
 static hb_tensor *
 moves_between_two_scales(hb_graph *g)
 {
 	hb_tensor *y = pair(g, conv(g, pair(g, image(g), i8), 3, 5), (params){ HB_I8, 0.05f, 0 });
 	y = pair(g, max_pool(g, y), (params){ HB_I8, 0.083f, 0 });
-	return pair(g, test_node(g, "Transpose", "t", y, NULL, NULL, NULL), (params){ HB_I8, 0.2f, 0 });
+	return pair(g, test_node(g, "Transpose", "t", y, NULL, NULL, NULL), (params){ HB_I8, 0.2f, 0 });	/* the CPU's: nothing for the BPU follows */
 }
 
 static hb_tensor *
@@ -416,7 +416,7 @@ without_samples_the_fixed_point_form_is_the_model_as_it_was_written(void **state
 				fail_msg("%s: element %lld is %g, not %g", cases[k].name, (long long)i, (double)got[i], (double)want[i]);
 			differ += d > 0.01 * cases[k].step;
 		}
-		if (cases[k].step > 0 && differ * 100 > n)
+		if (cases[k].step > 0 && differ > HB_MAX(1, n / 100))
 			fail_msg("%s: %lld of %lld differ", cases[k].name, (long long)differ, (long long)n);
 		hb_ctx_free(cx);
 	}
