@@ -247,6 +247,11 @@ long)
 	else
 		skip "networks that torch exports, and where published ones are placed: no torchvision"
 	fi
+	if [ -n "$py" ] && [ -n "${ORT_DIR:-}" ]; then
+		check "random operators against ONNX Runtime" "$py" "$TOP/tests/conform/against_ort.py" "$HBCC" -n 2000 -s 1
+	else
+		skip "random operators against ONNX Runtime: no ORT_DIR, or no onnx"
+	fi
 	"$NPY" first "$SHARED/models/classify-shapes/test.npy" "$WORK/shape.npy"
 	for march in bernoulli2 bayes; do
 		for level in 0 1; do
