@@ -85,9 +85,62 @@ rounds(const hb_node *n)
 	return !strcmp(n->op_type, "Cast") && (to == ONNX_FLOAT16 || to == ONNX_BFLOAT16);
 }
 
+/* ---- parts of different sizes: marches split evenly only, and slice anyhow ---- */
+
+static bool
+uneven_split(const hb_node *n, int *axis)
+{
+	if (*n->domain || strcmp(n->op_type, "Split") || n->nout < 2)
+		return false;
+	int64_t a = hb_attr_i(n, "axis", 0);
+	*axis = (int)(a < 0 ? a + n->in[0]->shape.rank : a);
+	bool uneven = false;
+	for (int i = 0; i < n->nout; i++) {
+		if (!n->out[i] || !hb_tensor_elems(n->out[i]))
+			return false;
+		uneven = uneven || n->out[i]->shape.dim[*axis] != n->out[0]->shape.dim[*axis];
+	}
+	return uneven;
+}
+
+static hb_status
+split_to_slices(hb_graph *g, hb_node *n, int axis)
+{
+	int64_t from = 0;
+	for (int i = 0; i < n->nout; i++) {
+		hb_tensor *out = n->out[i];
+		int64_t to = from + out->shape.dim[axis], ends[3] = { from, to, axis };
+		const char *name = i ? hb_arena_printf(g->arena, "%s:%d", n->name, i) : n->name;
+		hb_node *s = name ? hb_node_new(g, n, name, "", "Slice", 13, 4, 1) : NULL;
+		if (!s)
+			return hb_nomem(g->cx, n->name);
+		hb_node_set_in(g, s, 0, n->in[0]);
+		for (int k = 0; k < 3; k++) {
+			hb_tensor *t = hb_tensor_ints(g, name, &ends[k], 1);
+			if (!t)
+				return hb_nomem(g->cx, n->name);
+			hb_node_set_in(g, s, 1 + k, t);
+		}
+		if (!i)
+			hb_node_absorb(g, s, n);
+		hb_node_set_out(n, i, NULL);
+		hb_node_set_out(s, 0, out);
+		HB_TRY(hb_op_infer(g, s));
+		from = to;
+	}
+	hb_node_remove(g, n);
+	return HB_OK;
+}
+
 hb_status
 hb_pass_simplify(hb_graph *g)
 {
+	for (hb_node *n = g->first, *next; n; n = next) {
+		int axis;
+		next = n->next;
+		if (uneven_split(n, &axis))
+			HB_TRY(split_to_slices(g, n, axis));
+	}
 	for (hb_node *n = g->first, *next; n; n = next) {
 		next = n->next;
 		if (!is_noop(n) || rounds(n))

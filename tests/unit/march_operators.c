@@ -281,6 +281,22 @@ runs(hb_ctx *cx, hb_graph *g, const hb_march *m, hb_dtype dt, const char *row, c
 	hb_sim_free(sim);
 }
 
+/* Whatever is not on the BPU says why: the rule, what was found, the rule's source. */
+static void
+reasons_are_given(const hb_graph *g, const char *row)
+{
+	for (const hb_node *n = g->first; n; n = n->next) {
+		bool broken = n->on == HB_ON_BPU;
+		for (const hb_finding *f = n->findings; f; f = f->next) {
+			broken = broken || f->broken;
+			if (!*f->rule || !f->found || !*f->found || !f->source || !*f->source)
+				fail_msg("%s: %s says '%s' without what was found, or its source", row, n->op_type, f->rule);
+		}
+		if (!broken)
+			fail_msg("%s: %s is not on the BPU for no reason", row, n->op_type);
+	}
+}
+
 static bool
 any_bpu(const hb_graph *g)
 {
@@ -299,6 +315,7 @@ one_way(const char *row, const char *text, const hb_march *m, bool asked, char *
 		hb_ctx *cx = test_ctx(&log, 1);
 		hb_graph *g = placed(cx, text, m, asked);
 		describe(g, to, cap);
+		reasons_are_given(g, row);
 		if (any_bpu(g))
 			runs(cx, g, m, wide ? HB_I16 : HB_I8, row, &log);
 		hb_ctx_free(cx);
@@ -377,11 +394,105 @@ every_row_of_the_plugin_list_is_placed_compiled_and_run(void **state)
 		fail_msg("%d rows stand otherwise in march/covered.def: read what changed, then make accept", wrong);
 }
 
+/* ---- other ways in which models say it ---- */
+
+static void
+what_models_write_otherwise_is_placed_too(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *what, *model, *on[HB_LEN(marches)];
+	} more[] = {
+		{ "parts of two sizes", IN "p,q=Split(a,[3,5]){axis=1};y=_Conv(p,#4x3x1x1);z=_Conv(q,#4x5x1x1)", { "BPU", "BPU", "BPU" } },
+		{ "a mask of the model's", TWO "y=Where(m:b1x8x6x6,-0.5,b)", { "CPU", "BPU", "BPU" } },
+		{ "a mean over the map", IN "y=ReduceMean(a){axes=[2,3]}", { "BPU", "BPU", "BPU" } },
+		{ "a mean over the map, reshaped", IN "y=ReduceMean(a){axes=[2,3],keepdims=0}", { "BPU", "BPU", "BPU" } },
+		{ "a MatMul with a constant", "a=_Conv(x:1x4x6x8,#4x4x1x1);y=MatMul(a,#8x5)", { "BPU", "BPU", "BPU" } },
+		{ "a large kernel before an addition", "a=Conv(x:1x4x18x18,#4x4x9x9){pads=[4,4,4,4]};b=Add(a,x);y=Relu(b)",
+		  { "BPU 2, CPU 1", "BPU", "BPU" } },
+		{ "an index known at compile time", IN "y=Gather(a,[0,2,1]){axis=1};z=_Conv(y,#4x3x1x1)", { "BPU", "BPU", "BPU" } },
+	};
+	for (size_t i = 0; i < HB_LEN(more); i++)
+		for (size_t k = 0; k < HB_LEN(marches); k++) {
+			char found[160];
+			cell(more[i].what, more[i].model, hb_march_find(marches[k]), found, sizeof(found));
+			if (strcmp(found, more[i].on[k]))
+				fail_msg("%s on %s: %s", more[i].what, marches[k], found);
+		}
+	assert_int_equal(failures, 0);
+}
+
+/* ---- advice that is more than a number ---- */
+
+static bool
+wholly_on_bpu(const hb_graph *g)
+{
+	for (const hb_node *n = g->first; n; n = n->next)
+		if (n->name[0] != '_' && n->on != HB_ON_BPU)
+			return false;
+	return true;
+}
+
+static bool
+says(const hb_graph *g, const char *advice)
+{
+	for (const hb_node *n = g->first; n; n = n->next)
+		for (const hb_finding *f = n->findings; f; f = f->next)
+			if (f->broken && f->advice && strstr(f->advice, advice))
+				return true;
+	return false;
+}
+
+static void
+what_advice_says_puts_the_model_on_the_bpu(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *march;
+		bool asked;		/* onto the BPU, both */
+		const char *advice, *breaks, *follows;
+	} list[] = {
+		{ "bayes", false, "split the kernel", "y=Conv(x:1x2x60x60,#1x2x40x40)",
+		  "p=Slice(x:1x2x60x60,[0,0],[40,40],[2,3]);q=Slice(x,[0,20],[40,60],[2,3]);r=Slice(x,[20,0],[60,40],[2,3]);"
+		  "s=Slice(x,[20,20],[60,60],[2,3]);a=Conv(p,#1x2x20x20);b=Conv(q,#1x2x20x20);c=Conv(r,#1x2x20x20);"
+		  "d=Conv(s,#1x2x20x20);e=Add(a,b);f=Add(c,d);y=Add(e,f)" },
+		{ "bernoulli2", false, "split the kernel", "y=Conv(x:1x4x16x16,#4x4x9x1)",
+		  "p=Slice(x:1x4x16x16,[0],[12],[2]);q=Slice(x,[5],[16],[2]);a=Conv(p,#4x4x5x1);b=Conv(q,#4x4x4x1);y=Add(a,b)" },
+		{ "bayes", true, "move Softmax to axis 3", "@11 a=_Conv(x:1x8x6x6,#8x8x1x1);y=Softmax(a){axis=1}",
+		  "@11 a=_Conv(x:1x8x6x6,#8x8x1x1);t=Transpose(a){perm=[0,2,3,1]};s=Softmax(t){axis=3};y=Transpose(s){perm=[0,3,1,2]}" },
+		{ "bayes", false, "multiply by the reciprocal", TWO "y=Div(b,#1x8x6x6)", TWO "y=Mul(b,#1x8x6x6)" },
+		{ "bernoulli2", false, "use Relu or Clip 0..6", "a=_Conv(x:1x4x50x50,#4x4x1x1);y=Sigmoid(a)", "a=_Conv(x:1x4x50x50,#4x4x1x1);y=Clip(a,0.0,6.0)" },
+		{ "bernoulli2", false, "or a smaller map", "a=_Conv(x:1x4x50x50,#4x4x1x1);y=Tanh(a)", "a=_Conv(x:1x4x40x40,#4x4x1x1);y=Tanh(a)" },
+		{ "bernoulli2", false, "place it behind a convolution", TWO "y=Relu(b)", TWO "c=_Conv(b,#8x8x1x1);y=Relu(c)" },
+		{ "bernoulli2", false, "use Relu or LeakyRelu", IN "y=Elu(a)", IN "y=LeakyRelu(a)" },
+		{ "bernoulli2", false, "use Sigmoid", IN "y=HardSigmoid(a)", IN "y=Sigmoid(a)" },
+		{ "bernoulli2", false, "use Relu", IN "y=Selu(a)", IN "y=Relu(a)" },
+		{ "bayes", false, "use BatchNormalization", TWO "y=InstanceNormalization(b,#8,#8)",
+		  TWO "y=BatchNormalization(b,#8,#8,#8,<1,1,1,1,2,2,2,2>)" },
+		{ "bayes", false, "set keepdims to 1 and reshape behind it", IN "y=ReduceMax(a){axes=[2],keepdims=0};z=_Conv(y,#4x8x1)",
+		  IN "r=ReduceMax(a){axes=[2]};y=Reshape(r,[1,8,6,1]);z=_Conv(y,#4x8x1x1)" },
+		{ "bayes", false, "use mode constant", TWO "y=Pad(b,[0,0,1,1,0,0,1,2]){mode=reflect}", TWO "y=Pad(b,[0,0,1,1,0,0,1,2])" },
+		{ "bayes", false, "use mode linear", IN "y=Resize(a,-,<1,1,2,2>){mode=cubic}", IN "y=Resize(a,-,<1,1,2,2>){mode=linear}" },
+	};
+	for (size_t i = 0; i < HB_LEN(list); i++) {
+		hb_ctx *cx = test_ctx(NULL, 1);
+		const hb_march *m = hb_march_find(list[i].march);
+		const hb_graph *g = placed(cx, list[i].breaks, m, list[i].asked);
+		if (wholly_on_bpu(g) || !says(g, list[i].advice))
+			fail_msg("%s: nothing says '%s'", list[i].march, list[i].advice);
+		if (!wholly_on_bpu(placed(cx, list[i].follows, m, list[i].asked)))
+			fail_msg("%s: '%s' does not help", list[i].march, list[i].advice);
+		hb_ctx_free(cx);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row_of_the_plugin_list_is_placed_compiled_and_run),
+		cmocka_unit_test(what_models_write_otherwise_is_placed_too),
+		cmocka_unit_test(what_advice_says_puts_the_model_on_the_bpu),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
