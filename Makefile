@@ -98,7 +98,7 @@ bench: all
 	tests/bench.sh $(BUILD)
 
 # Rewrites the expected output of the command-line cases; read the diff before it is committed.
-accept: all $(BUILD)/tests/unit/march_operators
+accept: all $(TOOLS) $(BUILD)/tests/unit/march_operators
 	tests/run.sh $(BUILD) accept
 
 demo: all

@@ -233,8 +233,9 @@ hb_status import_options(cli *c, hb_import_options *out);
 /* Reads a model whose shapes must come out; `in` (of `nin`, may be NULL) fixes symbolic dimensions and is
  * bound where a shape depends on contents. */
 hb_status model_read(cli *c, const char *path, hb_graph **out);
-/* HB_ERR_NO where a placed graph cannot be compiled: a node that runs nowhere, or nothing for the BPU. */
-hb_status model_refuse(cli *c, const hb_graph *g);
+/* HB_ERR_NO where a placed graph cannot be compiled: a limit of m on the model as a whole, a node
+ * that runs nowhere, or nothing for the BPU. */
+hb_status model_refuse(cli *c, hb_graph *g, const hb_march *m);
 /* Simplify, fuse, place. */
 hb_status model_place(cli *c, hb_graph *g, const hb_march *m);
 /* Calibrates with --calib's samples. */

@@ -149,7 +149,7 @@ run(cli *c)
 		return write_onnx(c, out, g);
 	}
 	HB_TRY(model_place(c, g, m));
-	HB_TRY(model_refuse(c, g));
+	HB_TRY(model_refuse(c, g, m));
 	HB_TRY(model_calibrate(c, g, m));
 	if (c->a.save_stats || (c->a.save_ranges && c->cmd == &command_calibrate && !c->a.output))
 		return HB_OK;

@@ -176,10 +176,17 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 }
 
 hb_status
-model_refuse(cli *c, const hb_graph *g)
+model_refuse(cli *c, hb_graph *g, const hb_march *m)
 {
 	hb_status st = HB_OK;
+	hb_finding *limits;
 	bool bpu = false;
+
+	HB_TRY(hb_march_check_model(g, m, &limits));
+	for (const hb_finding *f = limits; f; f = f->next)
+		if (f->broken)
+			st = hb_error(c->cx, HB_ERR_NO, NULL, "march", "breaks '%s' of %s (%s): %s", f->rule, m->name, f->source,
+				      f->found);
 
 	for (const hb_node *n = g->first; n; n = n->next) {
 		const hb_finding *f = n->findings;
@@ -275,7 +282,7 @@ model_compile(cli *c, const char *path, const hb_march *m, hb_program **out)
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, path, &g));
 	HB_TRY(model_place(c, g, m));
-	HB_TRY(model_refuse(c, g));
+	HB_TRY(model_refuse(c, g, m));
 	HB_TRY(model_calibrate(c, g, m));
 	HB_TRY(model_convert(c, g, m, &fixed));
 	return model_schedule(c, fixed, m, out);

@@ -153,12 +153,13 @@ static const struct {
 	{ "Mish", "use Relu or Swish" },
 };
 
-static const char *alternative(const char *op)
+static const char *alternative(const struct place *p, const char *op)
 {
 	for (size_t i = 0; i < HB_LEN(alternatives); i++)
 		if (!strcmp(alternatives[i].op, op))
 			return alternatives[i].advice;
-	return NULL;
+	return hb_arena_printf(p->g->arena, "express it by operators that hbcc march %s --ops has on the BPU, or leave it to the application",
+			       p->m->name);
 }
 
 static bool has_fixed_form(const hb_node *n)
@@ -175,7 +176,7 @@ static hb_status check_bpu(struct place *p, hb_node *n, hb_finding **out)
 	const hb_march_op *op = hb_map_get(p->ops, name);
 	if (!op || !op->bpu)
 		return add(p, out, true, hb_arena_printf(a, "%s has no place on the BPU of %s", name, p->m->name),
-			   hb_arena_str(a, name), op ? op->source : p->m->list, alternative(name));
+			   hb_arena_str(a, name), op ? op->source : p->m->list, alternative(p, name));
 	hb_facts f;
 	hb_facts_of(p->g, n, &f);
 	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
@@ -231,7 +232,7 @@ static hb_status check_as(struct place *p, hb_node *n, const char *row, hb_findi
 	const hb_march_op *op = hb_map_get(p->ops, row);
 	if (!op || !op->bpu)
 		return add(p, out, true, hb_arena_printf(p->g->arena, "%s has no place on the BPU of %s", row, p->m->name),
-			   row, op ? op->source : p->m->list, alternative(row));
+			   row, op ? op->source : p->m->list, alternative(p, row));
 	hb_facts f;
 	hb_facts_of(p->g, n, &f);
 	HB_TRY(check_rows(p, hb_map_get(p->bpu, "*"), &f, out));
@@ -410,13 +411,13 @@ static hb_status judge(struct place *p, hb_node *n)
 	const char *floats = n->op && n->op->floats ? n->op->floats(n) : NULL;
 	if (op && op->bpu && (floats || !has_fixed_form(n)))
 		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "hbcc: no fixed-point form of %s", n->op_type),
-			   hb_arena_str(a, floats ? floats : name), "hbcc", alternative(name)));
+			   hb_arena_str(a, floats ? floats : name), "hbcc", alternative(p, name)));
 	if (op && op->default_cpu && !p->to_bpu[n->id])
 		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "%s is on the CPU by default", name),
 			   hb_arena_str(a, name), op->source, hb_arena_printf(a, "--run-on-bpu %s", n->name)));
 	if (p->to_cpu[n->id])
 		HB_TRY(add(p, &n->findings, true, "run_on_cpu", "the node is named by --run-on-cpu", "command line",
-			   NULL));
+			   "leave the option out"));
 	n->on = any_broken(n->findings) ? HB_ON_CPU : HB_ON_BPU;
 	return HB_OK;
 }
@@ -635,7 +636,7 @@ static hb_status place_all(struct place *p)
 			n->on = HB_ON_NONE;
 			HB_TRY(add(p, &n->findings, true,
 				   hb_arena_printf(p->g->arena, "hbcc: no CPU kernel of %s", n->op_type), n->op_type,
-				   "hbcc", alternative(n->op_type)));
+				   "hbcc", alternative(p, n->op_type)));
 			continue;
 		}
 		HB_TRY(check_cpu(p, n, &n->findings));

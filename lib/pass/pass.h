@@ -46,6 +46,8 @@ hb_status hb_pass_fuse(hb_graph *g);	/* SEMANTICS 4 */
 
 /* ---- place ---- */
 hb_status hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o);	/* on, segment, findings */
+/* The segment of every node, by the places that nodes have; *bpu: how many are the BPU's. */
+hb_status hb_pass_segments(hb_graph *g, int *bpu);
 
 /* ---- calibrate ---- */
 

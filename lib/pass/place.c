@@ -192,16 +192,12 @@ keep_pairs(hb_graph *g)
 	return HB_OK;
 }
 
-hb_status
-hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
+/* Levels: even for the BPU, odd for the CPU; a node is at the level of what it reads, or one
+ * above where the place differs. A level is a segment, and their number is the longest
+ * alternation on any path: the fewest there can be. */
+static int
+set_levels(hb_graph *g)
 {
-	HB_TRY(hb_march_place(g, m, o));
-	if (o && o->no_samples && hb_has_scales(g))
-		HB_TRY(float_unscaled(g));
-	HB_TRY(keep_pairs(g));
-	/* Levels: even for the BPU, odd for the CPU; a node is at the level of what it reads, or one
-	 * above where the place differs. A level is a segment, and their number is the longest
-	 * alternation on any path: the fewest there can be. */
 	int top = 0;
 	for (hb_node *n = g->first; n; n = n->next) {
 		int cpu = n->on != HB_ON_BPU;
@@ -218,19 +214,38 @@ hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
 		if (n->group)
 			n->segment = n->group->last->segment;
 	}
-	/* Numbers without gaps. */
+	return top;
+}
+
+hb_status
+hb_pass_segments(hb_graph *g, int *bpu)
+{
 	hb_arena *a = hb_arena_new(g->cx);
-	int *number = a ? HB_NEW_N(a, int, top + 1) : NULL;
+	int top = set_levels(g), *number = a ? HB_NEW_N(a, int, top + 1) : NULL;
 	if (!number) {
 		hb_arena_free(a);
 		return hb_nomem(g->cx, "place");
 	}
+	*bpu = 0;
 	for (hb_node *n = g->first; n; n = n->next)
 		number[n->segment] = 1;
-	for (int i = 0, count = 0; i <= top; i++)
-		number[i] = number[i] ? count++ : -1;
+	for (int i = 0, count = 0; i <= top; i++) {
+		*bpu += number[i] && i % 2 == 0;
+		number[i] = number[i] ? count++ : -1;	/* without gaps */
+	}
 	for (hb_node *n = g->first; n; n = n->next)
 		n->segment = number[n->segment];
 	hb_arena_free(a);
 	return HB_OK;
+}
+
+hb_status
+hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
+{
+	int bpu;
+	HB_TRY(hb_march_place(g, m, o));
+	if (o && o->no_samples && hb_has_scales(g))
+		HB_TRY(float_unscaled(g));
+	HB_TRY(keep_pairs(g));
+	return hb_pass_segments(g, &bpu);
 }

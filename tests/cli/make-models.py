@@ -129,3 +129,9 @@ model("relay", [
 ], [value("x", 1, 4, 4, 4)], [value("y", 1, 1, 8, 8)],
     [weights("w", 4, 4, 1, 1), numpy_helper.from_array(np.array(3, np.int64), "axis"),
      numpy_helper.from_array(np.array([1, 1, 8, 8], np.int64), "shape")])
+
+# More outputs than a model for the BPU may have.
+model("many-outputs", [
+    N("Conv", ["x", "w"], ["c"], "conv"),
+    N("Split", ["c"], [f"y{i}" for i in range(33)], "split", axis=1),
+], [value("x", 1, 3, 2, 2)], [value(f"y{i}", 1, 1, 2, 2) for i in range(33)], [weights("w", 33, 3, 1, 1)])

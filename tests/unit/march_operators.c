@@ -281,14 +281,16 @@ runs(hb_ctx *cx, hb_graph *g, const hb_march *m, hb_dtype dt, const char *row, c
 	hb_sim_free(sim);
 }
 
-/* Whatever is not on the BPU says why: the rule, what was found, the rule's source. */
+/* Whatever is not on the BPU says why: the rule, what was found, the rule's source, the way out. */
 static void
 reasons_are_given(const hb_graph *g, const char *row)
 {
 	for (const hb_node *n = g->first; n; n = n->next) {
-		bool broken = n->on == HB_ON_BPU;
+		bool broken = n->on == HB_ON_BPU || !n->sources;	/* pairs of the file's scales stand for no node */
 		for (const hb_finding *f = n->findings; f; f = f->next) {
 			broken = broken || f->broken;
+			if (f->broken && (!f->advice || !*f->advice))
+				fail_msg("%s: %s breaks '%s' without advice", row, n->op_type, f->rule);
 			if (!*f->rule || !f->found || !*f->found || !f->source || !*f->source)
 				fail_msg("%s: %s says '%s' without what was found, or its source", row, n->op_type, f->rule);
 		}
