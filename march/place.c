@@ -411,7 +411,8 @@ static hb_status judge(struct place *p, hb_node *n)
 	const char *floats = n->op && n->op->floats ? n->op->floats(n) : NULL;
 	if (op && op->bpu && (floats || !has_fixed_form(n)))
 		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "hbcc: no fixed-point form of %s", n->op_type),
-			   hb_arena_str(a, floats ? floats : name), "hbcc", alternative(p, name)));
+			   hb_arena_str(a, floats ? floats : name), "hbcc",
+			   floats ? "change that, or leave it to the CPU" : alternative(p, name)));
 	if (op && op->default_cpu && !p->to_bpu[n->id])
 		HB_TRY(add(p, &n->findings, true, hb_arena_printf(a, "%s is on the CPU by default", name),
 			   hb_arena_str(a, name), op->source, hb_arena_printf(a, "--run-on-bpu %s", n->name)));
