@@ -140,15 +140,15 @@ static const struct {
 	{ "torchvision.ops.MultiScaleRoIAlign", TWO "y=horizon::MultiScaleRoIAlign(a,b,#3x4){output_size=[2,2],sampling_ratio=2,scales=<0.5,0.25>,canonical_scale=1}" },
 	{ "horizon.nn.Correlation", TWO "y=horizon::Correlation(a,b){max_displacement=2,pad_size=2}" },
 	{ "horizon.nn.PointPillarsScatter", "a=_Conv(x:10x8x1,#8x8x1);f=_Squeeze(a,[2]);y=horizon::PointPillarsScatter(f,c:i10x4,[1,8,4,5])" },
-	{ "horizon.nn.RcnnPostProcess", NULL },
+	{ "horizon.nn.RcnnPostProcess", "a=_Conv(x:4x8x1x1,#3x8x1x1);b=_Conv(x,#12x8x1x1);y=horizon::RcnnPostProcess(r:1x4x4,a,b){num_classes=2,post_nms_top_k=5,image_size=[20,20],nms_threshold=0.5}" },
 	{ "horizon.bgr2centered_yuv", "y=horizon::bgr2centered_yuv(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.rgb2centered_yuv", "y=horizon::rgb2centered_yuv(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.centered_yuv2bgr", "y=horizon::centered_yuv2bgr(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.centered_yuv2rgb", "y=horizon::centered_yuv2rgb(x:1x3x6x6){swing=full};z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.nn.BgrToYuv444", "y=horizon::BgrToYuv444(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.nn.functional.filter", NULL },
-	{ "horizon.nn.DetectionPostProcess", NULL },
-	{ "horizon.nn.DetectionPostProcessV1", NULL },
+	{ "horizon.nn.DetectionPostProcess", IN "s=_Reshape(a,[1,36,8]);y,w,v=horizon::DetectionPostProcess(#1x36x4,s,#1x36x4){post_nms_top_n=10,iou_threshold=0.5}" },
+	{ "horizon.nn.DetectionPostProcessV1", IN "y,w,v=horizon::DetectionPostProcessV1(a,#1x4x6x6){num_classes=4,pre_nms_top_k=20,post_nms_top_k=10,nms_threshold=0.5}" },
 };
 
 enum { MAX_IO = 4 };
