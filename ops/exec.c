@@ -37,6 +37,7 @@ struct hb_exec {
 	uint64_t memory_bytes;
 	void *scratch;
 	size_t scratch_bytes;
+	bool (*wanted)(const hb_tensor *t);	/* what taps are to see; NULL: everything */
 };
 
 /* ---- planning ---- */
@@ -161,25 +162,31 @@ link_steps(hb_exec *ex, slot *slots)
 	return HB_OK;
 }
 
+static bool
+is_seen(const hb_exec *ex, const hb_tensor *t)
+{
+	return t->is_output || (ex->wanted && ex->wanted(t));
+}
+
 /* The only reader of t, which nothing outside the graph sees; or NULL. */
 static hb_node *
-only_reader(const hb_tensor *t)
+only_reader(const hb_exec *ex, const hb_tensor *t)
 {
-	return t->nuses == 1 && !t->is_output ? t->uses[0].node : NULL;
+	return t->nuses == 1 && !is_seen(ex, t) ? t->uses[0].node : NULL;
 }
 
 /* y = t * sigmoid(t): the two readers of t are a Sigmoid and the Mul of both. */
 static hb_node *
-silu_of(const hb_tensor *t, hb_node **sigmoid)
+silu_of(const hb_exec *ex, const hb_tensor *t, hb_node **sigmoid)
 {
-	if (t->nuses != 2 || t->is_output || t->dtype != HB_F32)
+	if (t->nuses != 2 || is_seen(ex, t) || t->dtype != HB_F32)
 		return NULL;
 	for (int i = 0; i < 2; i++) {
 		hb_node *s = t->uses[i].node, *m = t->uses[1 - i].node;
 		if (*s->domain || strcmp(s->op_type, "Sigmoid") || *m->domain || strcmp(m->op_type, "Mul") || m->nin != 2)
 			continue;
 		*sigmoid = s;
-		if (only_reader(s->out[0]) == m && (m->in[0] == t || m->in[1] == t) && m->in[0] != m->in[1])
+		if (only_reader(ex, s->out[0]) == m && (m->in[0] == t || m->in[1] == t) && m->in[0] != m->in[1])
 			return m;
 	}
 	return NULL;
@@ -200,10 +207,10 @@ addend_of(hb_exec *ex, const hb_node *m, const hb_tensor *t, int64_t i, const in
 
 /* m, a reader of t, quantizes it for a node that dequantizes again: that node. */
 static hb_node *
-pair_of(hb_graph *g, const hb_node *m, hb_follow *f)
+pair_of(const hb_exec *ex, const hb_node *m, hb_follow *f)
 {
-	hb_node *d = m && m->nout == 1 ? only_reader(m->out[0]) : NULL;
-	return d && hb_follow_pair(g, m, d, f) ? d : NULL;
+	hb_node *d = m && m->nout == 1 ? only_reader(ex, m->out[0]) : NULL;
+	return d && hb_follow_pair(ex->g, m, d, f) ? d : NULL;
 }
 
 /* Finds what step i's kernel can do for the nodes after it. made: the step of each tensor. */
@@ -215,9 +222,9 @@ absorb(hb_exec *ex, int64_t i, const int64_t *made)
 	hb_follow **last = &s->follow;
 	for (;;) {
 		hb_follow f;
-		hb_node *m = only_reader(t), *sigmoid = NULL;
+		hb_node *m = only_reader(ex, t), *sigmoid = NULL;
 		hb_val *other = NULL;
-		hb_node *d = pair_of(ex->g, m, &f);
+		hb_node *d = pair_of(ex, m, &f);
 		if (d) {
 			ex->steps[made[m->out[0]->id]].absorbed = true;
 			m = d;
@@ -225,7 +232,7 @@ absorb(hb_exec *ex, int64_t i, const int64_t *made)
 			HB_TRY(addend_of(ex, m, t, i, made, &other));
 			f = (hb_follow){ .kind = HB_FOLLOW_ADD, .other = other };
 			m = other ? m : NULL;
-		} else if (!m && (m = silu_of(t, &sigmoid))) {
+		} else if (!m && (m = silu_of(ex, t, &sigmoid))) {
 			f = (hb_follow){ .kind = HB_FOLLOW_SILU };
 			ex->steps[made[sigmoid->out[0]->id]].absorbed = true;
 		}
@@ -357,6 +364,12 @@ prepare(hb_exec *ex)
 hb_exec *
 hb_exec_new(hb_graph *g, hb_status *st)
 {
+	return hb_exec_new_for(g, NULL, st);
+}
+
+hb_exec *
+hb_exec_new_for(hb_graph *g, bool (*wanted)(const hb_tensor *t), hb_status *st)
+{
 	hb_arena *a = hb_arena_new(g->cx);
 	hb_exec *ex = a ? HB_NEW(a, hb_exec) : NULL;
 	if (!ex) {
@@ -364,7 +377,7 @@ hb_exec_new(hb_graph *g, hb_status *st)
 		*st = hb_nomem(g->cx, NULL);
 		return NULL;
 	}
-	*ex = (hb_exec){ .g = g, .cx = g->cx, .arena = a };
+	*ex = (hb_exec){ .g = g, .cx = g->cx, .arena = a, .wanted = wanted };
 	*st = prepare(ex);
 	if (*st) {
 		hb_exec_free(ex);
@@ -401,23 +414,26 @@ hb_exec_run(hb_exec *ex, const hb_val *in, hb_val *out, hb_tap *tap, void *arg)
 					hb_dtype_name(t->dtype), hb_shape_text(&t->shape, wanted));
 		}
 		ex->vals[t->id]->data = in[i].data;
-		if (tap)
+		if (tap && (!ex->wanted || ex->wanted(t)))
 			tap(arg, t, ex->vals[t->id]);
 	}
+	bool whole = tap && !ex->wanted;	/* every node by itself */
 	for (int64_t i = 0; i < ex->nsteps; i++) {
 		const step *s = &ex->steps[i];
-		if (s->absorbed && !tap)
+		if (s->absorbed && !whole)
 			continue;
-		bool follow = s->follow && !tap;
+		bool follow = s->follow && !whole;
 		hb_val *result = follow ? ex->vals[s->result->id] : NULL;
 		const hb_call c = {
 			.cx = ex->cx, .n = s->n, .in = s->in, .out = follow ? &result : s->out,
 			.scratch = ex->scratch, .packed = s->packed, .follow = follow ? s->follow : NULL,
 		};
 		s->n->op->run(&c);
-		for (int k = 0; tap && k < s->n->nout; k++)
-			if (s->n->out[k])
-				tap(arg, s->n->out[k], s->out[k]);
+		for (int k = 0; tap && k < s->n->nout; k++) {
+			hb_tensor *t = follow ? s->result : s->n->out[k];
+			if (t && (!ex->wanted || ex->wanted(t)))
+				tap(arg, t, ex->vals[t->id]);
+		}
 	}
 	for (size_t i = 0; i < g->noutputs; i++)
 		out[i] = *ex->vals[g->outputs[i]->id];

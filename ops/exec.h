@@ -13,6 +13,9 @@ typedef void hb_tap(void *arg, hb_tensor *t, const hb_val *v);
 /* Prepares graph g, whose shapes are all known: packs weights, plans memory.
  * The graph must not change while the executor lives. Reports and returns NULL status by *st. */
 hb_exec *hb_exec_new(hb_graph *g, hb_status *st);
+/* The same for taps that look at nothing but tensors for which wanted() is true, then as now: they are shown those
+ * alone, and what lies between may stay in a kernel. */
+hb_exec *hb_exec_new_for(hb_graph *g, bool (*wanted)(const hb_tensor *t), hb_status *st);
 void hb_exec_free(hb_exec *ex);
 
 /* Runs once. in[i], i < ninputs: dtype and shape as the graph's input i (inputs that are constants too

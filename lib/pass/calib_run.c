@@ -69,6 +69,14 @@ next_sample(hb_calib *c, int64_t k, hb_val *in, bool *more)
 	return HB_OK;
 }
 
+/* What the taps of calibration look at. */
+static bool
+is_observed(const hb_tensor *t)
+{
+	const hb_edge *e = t->user;
+	return e && (e->observer || e->sums);
+}
+
 hb_status
 hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look)
 {
@@ -85,7 +93,7 @@ hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look)
 		if (!in[i].data)
 			return hb_nomem(g->cx, g->inputs[i]->name);
 	}
-	hb_exec *ex = hb_exec_new(g, &st);
+	hb_exec *ex = hb_exec_new_for(g, is_observed, &st);
 	if (!ex)
 		return st;
 	bool more = true;

@@ -5,6 +5,7 @@
  * is a power of two, the least with which the bins hold the largest value; where
  * that grows, pairs of bins become one. So it depends on the values alone, not on
  * their order, and adding up the histograms of parts gives that of the whole. */
+#include "lib/quant/count.h"
 #include "lib/quant/vec.h"
 #include "lib/quant/observer.h"
 
@@ -96,42 +97,56 @@ typedef struct extent {
 	int64_t finite;
 } extent;
 
-#define LANES 16
+#define LANES 64
 
-/* min and max have no order that matters, so lanes may run side by side */
-HB_VEC_BODY(extent, (const float *restrict x, int64_t n, extent *e), {
+/* Least and greatest, and the greatest bits of a magnitude; none has an order that matters. */
+HB_VEC_BODY(span, (const float *restrict x, int64_t n, extent *e, uint32_t *most), {
 	float lo[LANES];
 	float hi[LANES];
-	int32_t bad[LANES];
+	uint32_t top[LANES];
 	int64_t i = 0;
 	for (int k = 0; k < LANES; k++) {
 		lo[k] = FLT_MAX;
 		hi[k] = -FLT_MAX;
-		bad[k] = 0;
+		top[k] = 0;
 	}
-	for (; i + LANES <= n; i += LANES)
+	for (; i + LANES <= n; i += LANES) {
+		uint32_t bits[LANES];
+		memcpy(bits, x + i, sizeof(bits));
 		for (int k = 0; k < LANES; k++) {
-			float v = x[i + k];
-			int32_t out = !(v >= -FLT_MAX && v <= FLT_MAX);
-			bad[k] += out;
-			lo[k] = !out && v < lo[k] ? v : lo[k];
-			hi[k] = !out && v > hi[k] ? v : hi[k];
+			lo[k] = x[i + k] < lo[k] ? x[i + k] : lo[k];
+			hi[k] = x[i + k] > hi[k] ? x[i + k] : hi[k];
+			bits[k] &= 0x7fffffffu;
+			top[k] = bits[k] > top[k] ? bits[k] : top[k];
 		}
-	for (; i < n; i++) {
-		int32_t out = !(x[i] >= -FLT_MAX && x[i] <= FLT_MAX);
-		bad[0] += out;
-		lo[0] = !out && x[i] < lo[0] ? x[i] : lo[0];
-		hi[0] = !out && x[i] > hi[0] ? x[i] : hi[0];
 	}
-	e->min = FLT_MAX;
-	e->max = -FLT_MAX;
-	e->finite = n;
+	for (; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, x + i, sizeof(bits));
+		lo[0] = x[i] < lo[0] ? x[i] : lo[0];
+		hi[0] = x[i] > hi[0] ? x[i] : hi[0];
+		top[0] = HB_MAX(top[0], bits & 0x7fffffffu);
+	}
+	*e = (extent){ lo[0], hi[0], n };
 	for (int k = 0; k < LANES; k++) {
-		e->min = lo[k] < e->min ? lo[k] : e->min;
-		e->max = hi[k] > e->max ? hi[k] : e->max;
-		e->finite -= bad[k];
+		e->min = HB_MIN(e->min, lo[k]);
+		e->max = HB_MAX(e->max, hi[k]);
+		*most = HB_MAX(*most, top[k]);
 	}
 })
+
+static void
+finite_span(const float *x, int64_t n, extent *e)
+{
+	*e = (extent){ FLT_MAX, -FLT_MAX, 0 };
+	for (int64_t i = 0; i < n; i++) {
+		if (!(fabsf(x[i]) <= FLT_MAX))
+			continue;
+		e->min = HB_MIN(e->min, x[i]);
+		e->max = HB_MAX(e->max, x[i]);
+		e->finite++;
+	}
+}
 
 typedef struct pass {
 	hb_isa isa;
@@ -139,6 +154,7 @@ typedef struct pass {
 	extent *parts;			/* one a piece, or NULL */
 	float inv;			/* 1 / bin width */
 	uint64_t *bins, *negative;
+	int *lock;			/* of the bins */
 } pass;
 
 static void
@@ -147,7 +163,11 @@ extent_some(void *arg, int64_t b, int64_t e, int worker)
 	const pass *p = arg;
 
 	(void)worker;
-	HB_VEC_CALL(p->isa, extent, (p->x + b, e - b, &p->parts[b / GRAIN % HB_EXTENT_PARTS]));
+	extent *part = &p->parts[b / GRAIN % HB_EXTENT_PARTS];
+	uint32_t most = 0;
+	HB_VEC_CALL(p->isa, span, (p->x + b, e - b, part, &most));
+	if (most > 0x7f7fffffu)			/* FLT_MAX */
+		finite_span(p->x + b, e - b, part);
 }
 
 /* In blocks of as many pieces as there are parts. */
@@ -219,25 +239,9 @@ static void
 hist_some(void *arg, int64_t b, int64_t e, int worker)
 {
 	const pass *p = arg;
-	uint32_t bins[HB_MAG_BINS] = { 0 }, negative[HB_MAG_BINS] = { 0 };
 
 	(void)worker;
-	for (int64_t i = b; i < e; i++) {
-		float v = fabsf(p->x[i]);
-
-		if (v <= FLT_MAX) {
-			int32_t k = (int32_t)(v * p->inv);
-
-			bins[k]++;
-			negative[k] += p->x[i] < 0;
-		}
-	}
-	for (int i = 0; i < HB_MAG_BINS; i++) {
-		if (bins[i])
-			__atomic_fetch_add(&p->bins[i], bins[i], __ATOMIC_RELAXED);
-		if (p->negative && negative[i])
-			__atomic_fetch_add(&p->negative[i], negative[i], __ATOMIC_RELAXED);
-	}
+	hb_count_bins(p->isa, p->x + b, e - b, p->inv, HB_MAG_BITS, p->bins, p->negative, p->lock);
 }
 
 static void
@@ -245,12 +249,11 @@ hist_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n, float absmax)
 {
 	hb_observer_grow(o, width_exponent(absmax));
 
-	pass p = { .isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins, .negative = o->negative };
-
-	for (int64_t at = 0; at < n; at += INT32_MAX) {	/* a piece's counts have 32 bits */
-		p.x = x + at;
-		hb_parallel(cx, HB_MIN(INT32_MAX, n - at), 4 * GRAIN, hist_some, &p);
-	}
+	int lock = 0;
+	pass p = {
+		.isa = cx->isa, .x = x, .inv = ldexpf(1, -o->exponent), .bins = o->bins, .negative = o->negative, .lock = &lock,
+	};
+	hb_parallel(cx, n, HB_COUNT_ROUND, hist_some, &p);
 }
 
 void
