@@ -469,6 +469,7 @@ out_json(const report *r)
 		json_object_set_new(o, "op", js(r->c, s->op_type));
 		json_object_set_new(o, "on", json_string(place_names[at]));
 		json_object_set_new(o, "group", js(r->c, group_of(s)));
+		json_object_set_new(o, "composite", js(r->c, s->now ? s->now->composite : NULL));
 		json_object_set_new(o, "subgraph",
 				    at == ON_BPU && s->now->segment >= 0 ? json_integer(r->subgraph[s->now->segment])
 									 : json_null());

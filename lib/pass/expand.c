@@ -466,23 +466,51 @@ center_crop_pad(struct body *b)
 	yield(b, 0, pad && x ? put(b, "Pad", 2, x, ints(b, pads, 2 * (size_t)to.rank)) : x);
 }
 
+/* ---- TopK of one: the greatest and its index ---- */
+
+static int64_t
+top_axis(const hb_node *n)
+{
+	int64_t axis = hb_attr_i(n, "axis", -1);
+	return axis < 0 ? axis + n->in[0]->shape.rank : axis;
+}
+
+static bool
+takes_one(const hb_node *n)
+{
+	return n->in[0]->dtype == HB_F32 && n->in[0]->shape.rank && n->out[0] && n->out[0]->shape.dim[top_axis(n)] == 1;
+}
+
+static void
+top_one(struct body *b)
+{
+	bool largest = hb_attr_i(b->n, "largest", 1);
+	int64_t axis = top_axis(b->n);
+	hb_node *n = begin(b, largest ? "ReduceMax" : "ReduceMin", 1, 1, b->n->in);
+	yield(b, 0, done(b, n, n && hb_attr_set_ints(b->g, n, "axes", &axis, 1)));
+	n = begin(b, largest ? "ArgMax" : "ArgMin", 1, 1, b->n->in);
+	yield(b, 1, done(b, n, n && hb_attr_set_i(b->g, n, "axis", axis)));
+}
+
 /* ---- the table ---- */
 
 static const struct row {
 	const char *op;
 	void (*expand)(struct body *b);
 	bool newer;			/* than the operator sets that are written */
+	bool (*form)(const hb_node *n);	/* of the operator that other operators are for the BPU, where it has no row; NULL: every */
 } rows[] = {
-	{ "Attention", attention, true },
-	{ "RotaryEmbedding", rotary_embedding, true },
-	{ "TensorScatter", tensor_scatter, true },
-	{ "RMSNormalization", rms_normalization, true },
-	{ "Swish", swish, true },
-	{ "GroupNormalization", group_normalization, false },
-	{ "HardSwish", hard_swish, false },
-	{ "Mish", mish, false },
-	{ "CastLike", cast_like, false },
-	{ "CenterCropPad", center_crop_pad, false },
+	{ "TopK", top_one, false, takes_one },
+	{ "Attention", attention, true, NULL },
+	{ "RotaryEmbedding", rotary_embedding, true, NULL },
+	{ "TensorScatter", tensor_scatter, true, NULL },
+	{ "RMSNormalization", rms_normalization, true, NULL },
+	{ "Swish", swish, true, NULL },
+	{ "GroupNormalization", group_normalization, false, NULL },
+	{ "HardSwish", hard_swish, false, NULL },
+	{ "Mish", mish, false, NULL },
+	{ "CastLike", cast_like, false, NULL },
+	{ "CenterCropPad", center_crop_pad, false, NULL },
 };
 
 static const struct row *
@@ -491,6 +519,8 @@ row_of(const hb_node *n, const hb_march *m)
 	for (size_t i = 0; !*n->domain && i < HB_LEN(rows); i++) {
 		if (strcmp(rows[i].op, n->op_type))
 			continue;
+		if (rows[i].form)
+			return m && !hb_march_op_of(m, n->op_type) && rows[i].form(n) ? &rows[i] : NULL;
 		bool listed = !m || hb_march_op_of(m, n->op_type) || hb_march_has_cpu(m, n->op_type);
 		return listed && (m || !rows[i].newer) ? NULL : &rows[i];
 	}
