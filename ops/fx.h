@@ -22,6 +22,8 @@
  *   Correlation    A, B                               kernel_size max_displacement stride1 stride2 pad_size m e to qmin qmax
  *   Scatter        X [M,C], index i32 [M]             shape                                       Y [N,C,H,W]; places n*H*W + y*W + x
  *   Rows           X [, gain i32 [n], offset i32 [n]] fn axis m e m2 e2 value to qmin qmax       (softmax; norm and rms have the tables)
+ *   TopK           X                                  axis k largest places                       values, or their places (i32)
+ *   Take           X, index i32 [n]                   axis                                        Y[.., i, ..] = X[.., index[i], ..]
  *   Concat         X...                               axis                                        equal scales
  *   Pad            X                                  pads value mode                             value is an integer of X's scale
  *   Slice          X                                  starts steps extents (each dim; steps >= 1)

@@ -182,6 +182,7 @@ run_gather_elements(const hb_call *c)
 const hb_op hb_op_gather_elements = {
 	.name = "GatherElements", .since = 11, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
 	.attrs = axis_rows, .in_types = { 0, I32_64 }, .shape = shape_gather_elements_out, .run = run_gather_elements,
+	.role = HB_ROLE_PASS, .convert = hb_to_fx_gather_elements, .floats = hb_floats_gather,
 };
 
 enum combine { SET, ADD, MUL, MAX, MIN, COMBINES };
@@ -651,7 +652,7 @@ static const hb_attr_row top_rows[] = {
 const hb_op hb_op_top_k = {
 	.name = "TopK", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = 2,
 	.attrs = top_rows, .types = HB_NUMBERS, .in_types = { 0, HB_BIT(HB_I64) },
-	.shape = shape_top_k, .scratch = scratch_top_k, .run = run_top_k, .role = HB_ROLE_PASS,
+	.shape = shape_top_k, .scratch = scratch_top_k, .run = run_top_k, .role = HB_ROLE_PASS, .convert = hb_to_fx_top_k,
 };
 
 /* ---- NonZero, Compress, Unique: how much comes out depends on what goes in ---- */

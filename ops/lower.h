@@ -10,7 +10,7 @@ extern const hb_sched_op hb_sched_max_pool, hb_sched_average_pool, hb_sched_redu
 extern const hb_sched_op hb_sched_sample, hb_sched_correlation, hb_sched_scatter;
 extern const hb_sched_op hb_sched_ew, hb_sched_lut, hb_sched_rows;
 extern const hb_sched_op hb_sched_concat, hb_sched_pad, hb_sched_slice, hb_sched_transpose;
-extern const hb_sched_op hb_sched_reshape, hb_sched_expand;
+extern const hb_sched_op hb_sched_reshape, hb_sched_expand, hb_sched_top_k, hb_sched_take;
 
 /* ---- boxes ---- */
 

@@ -366,7 +366,7 @@ static const hb_attr_row batch_norm_rows[] = {
 const hb_op hb_op_batch_norm = {
 	.name = "BatchNormalization", .since = 1, .min_in = 5, .max_in = 5, .min_out = 1, .max_out = 5,
 	.attrs = batch_norm_rows, .types = FLOATS, .shape = shape_batch_norm, .scratch = scratch_batch_norm,
-	.run = run_batch_norm, .role = HB_ROLE_OWN,
+	.run = run_batch_norm, .role = HB_ROLE_OWN, .convert = hb_to_fx_batch_norm, .floats = hb_floats_batch_norm,
 };
 
 /* ---- InstanceNormalization, GroupNormalization: statistics of a run of elements ---- */

@@ -1,5 +1,6 @@
 /* rnn.c: RNN, GRU, LSTM: X W^T for all steps first, then step by step H R^T and the cell. */
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
 
@@ -405,13 +406,13 @@ static const hb_attr_row rnn_rows[] = {
 	{ "layout", HB_ATTR_INT, false, 14, 0 }, { "output_sequence", HB_ATTR_INT, false, 1, 6 },
 	{ "linear_before_reset", HB_ATTR_INT, false, 0, 0 }, { "input_forget", HB_ATTR_INT, false, 0, 0 }, { 0 } };
 
-#define RECURRENT(id, onnx, inputs, outputs, shape_)                                            \
+#define RECURRENT(id, onnx, inputs, outputs, shape_, ...)                                       \
 	const hb_op hb_op_##id = {                                                              \
 		.name = onnx, .since = 1, .min_in = 3, .max_in = inputs, .min_out = 0, .max_out = outputs, \
 		.attrs = rnn_rows, .types = HB_BIT(HB_F32), .in_types = { 0, 0, 0, 0, HB_BIT(HB_I32) }, \
-		.shape = shape_, .scratch = scratch_rnn, .run = run_rnn,                        \
+		.shape = shape_, .scratch = scratch_rnn, .run = run_rnn, __VA_ARGS__            \
 	};
 
-RECURRENT(rnn, "RNN", 6, 2, shape_plain)
-RECURRENT(gru, "GRU", 6, 2, shape_gru)
-RECURRENT(lstm, "LSTM", 8, 3, shape_lstm)
+RECURRENT(rnn, "RNN", 6, 2, shape_plain, .role = HB_ROLE_NONE)
+RECURRENT(gru, "GRU", 6, 2, shape_gru, .role = HB_ROLE_NONE)
+RECURRENT(lstm, "LSTM", 8, 3, shape_lstm, .role = HB_ROLE_OWN, .convert = hb_to_fx_lstm, .floats = hb_floats_lstm)

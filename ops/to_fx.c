@@ -155,10 +155,21 @@ hb_fx_done(hb_convert *cv, hb_node *node)
 	return HB_OK;
 }
 
+/* What belongs to n is named after its first output. */
+static const char *
+part_name(hb_convert *cv, const hb_node *n, const char *what)
+{
+	const hb_tensor *t = n->group ? hb_group_out(n) : NULL;
+
+	for (int i = 0; i < n->nout && !t; i++)
+		t = n->out[i];
+	return hb_arena_printf(cv->to->arena, "%s.%s", t ? t->name : n->name, what);
+}
+
 hb_tensor *
 hb_fx_temp(hb_convert *cv, const hb_node *n, const char *what, hb_dtype dt, float scale, const hb_shape *s)
 {
-	const char *name = hb_arena_printf(cv->to->arena, "%s.%s", hb_group_out(n)->name, what);
+	const char *name = part_name(cv, n, what);
 	hb_q q = { .dtype = dt, .nscales = 1, .scale = scale, .observer = "derived" };
 
 	return name ? hb_convert_temp(cv, name, s, &q) : NULL;
@@ -167,7 +178,7 @@ hb_fx_temp(hb_convert *cv, const hb_node *n, const char *what, hb_dtype dt, floa
 hb_tensor *
 hb_fx_const(hb_convert *cv, const hb_node *n, const char *what, hb_dtype dt, int rank, const int64_t *dim, const void *data)
 {
-	const char *name = hb_arena_printf(cv->to->arena, "%s.%s", hb_group_out(n)->name, what);
+	const char *name = part_name(cv, n, what);
 	hb_shape s = { .rank = rank };
 
 	memcpy(s.dim, dim, (size_t)rank * sizeof(*dim));

@@ -16,10 +16,18 @@ const char *hb_floats_arg(const hb_node *n);
 const char *hb_floats_resize(const hb_node *n);
 const char *hb_floats_gather(const hb_node *n);
 const char *hb_floats_layer_norm(const hb_node *n);
+const char *hb_floats_lstm(const hb_node *n);
 const char *hb_floats_pow(const hb_node *n);
+const char *hb_floats_lstm(const hb_node *n);
 hb_status hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_gemm(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_matmul(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_batch_norm(hb_convert *cv, hb_node *n);
+const char *hb_floats_batch_norm(const hb_node *n);
+/* ops/to_fx_conv3d.c: NULL: reported */
+hb_tensor *hb_fx_planes(hb_convert *cv, const hb_node *n, hb_tensor *x);		/* [N,C,D,H,W] as [N*D,C,H,W] */
+hb_tensor *hb_fx_depth_windows(hb_convert *cv, const hb_node *n, hb_tensor *x);	/* as [N*OD,C*KD,H,W] */
+hb_status hb_fx_from_planes(hb_convert *cv, const hb_node *n, hb_tensor *planes, hb_tensor *out);
 /* ops/to_fx_ew.c */
 hb_status hb_to_fx_add(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_sub(hb_convert *cv, hb_node *n);
@@ -71,7 +79,6 @@ hb_status hb_to_fx_slice(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_pad(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_expand(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_tile(hb_convert *cv, hb_node *n);
-hb_status hb_to_fx_gather(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_depth_to_space(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_space_to_depth(hb_convert *cv, hb_node *n);
 
@@ -83,6 +90,14 @@ hb_status hb_to_fx_roi(hb_convert *cv, hb_node *n);		/* RoiAlign, horizon's RoIA
 hb_status hb_to_fx_from_yuv(hb_convert *cv, hb_node *n);	/* centered_yuv2rgb, centered_yuv2bgr */
 hb_status hb_to_fx_correlation(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_point_pillars(hb_convert *cv, hb_node *n);
+
+/* ops/to_fx_order.c */
+hb_status hb_to_fx_top_k(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_gather(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_gather_elements(hb_convert *cv, hb_node *n);
+
+/* ops/to_fx_rnn.c */
+hb_status hb_to_fx_lstm(hb_convert *cv, hb_node *n);
 
 /* ---- shared, ops/to_fx.c ---- */
 

@@ -287,12 +287,11 @@ wide_scales(hb_convert *cv, layer *l)
 
 /* The node of the layer, weights given in the fixed operator's order. */
 static hb_node *
-layer_node(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const int8_t *wq, int waxis)
+layer_node_to(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const int8_t *wq, int waxis, hb_tensor *out)
 {
 	hb_tensor *w = hb_fx_const(cv, l->n, "weight", HB_I8, ws->rank, ws->dim, wq);
 	hb_tensor *rec = hb_fx_const(cv, l->n, "rec", HB_I32, 2, (int64_t[]){ l->channels, 4 }, l->r.rec);
-	hb_tensor *out = w && rec && wide_scales(cv, l) == HB_OK ? hb_convert_out(cv, l->out_from) : NULL;
-	hb_node *k = out ? hb_fx_node(cv, l->n, op, out, l->add ? 4 : 3, (hb_tensor *[]){ l->x, w, rec, l->add }) : NULL;
+	hb_node *k = out && w && rec ? hb_fx_node(cv, l->n, op, out, l->add ? 4 : 3, (hb_tensor *[]){ l->x, w, rec, l->add }) : NULL;
 	int32_t qmin, qmax;
 
 	if (!k)
@@ -302,20 +301,26 @@ layer_node(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const i
 	return hb_fx_set_clamp(cv, k, qmin, qmax) ? k : NULL;
 }
 
+static hb_node *
+layer_node(hb_convert *cv, layer *l, const char *op, const hb_shape *ws, const int8_t *wq, int waxis)
+{
+	return wide_scales(cv, l) == HB_OK ? layer_node_to(cv, l, op, ws, wq, waxis, hb_convert_out(cv, l->out_from)) : NULL;
+}
+
 /* ---- Conv ---- */
 
 /* Attributes of the window, as shape inference resolved them. */
 static bool
 set_window(hb_convert *cv, hb_node *k, const hb_conv_params *p)
 {
-	size_t ns = (size_t)p->nsp;
+	size_t first = p->nsp > 2, ns = (size_t)p->nsp - first;		/* depth is not the window's */
 	int64_t pads[2 * HB_MAX_SPATIAL];
 
 	for (size_t i = 0; i < ns; i++) {
-		pads[i] = p->begin[i];
-		pads[ns + i] = p->end[i];
+		pads[i] = p->begin[first + i];
+		pads[ns + i] = p->end[first + i];
 	}
-	return hb_attr_set_ints(cv->to, k, "strides", p->strides, ns) && hb_attr_set_ints(cv->to, k, "dilations", p->dilations, ns) &&
+	return hb_attr_set_ints(cv->to, k, "strides", p->strides + first, ns) && hb_attr_set_ints(cv->to, k, "dilations", p->dilations + first, ns) &&
 	       hb_attr_set_ints(cv->to, k, "pads", pads, 2 * ns) && hb_attr_set_i(cv->to, k, "group", p->group);
 }
 
@@ -337,9 +342,34 @@ hb_floats_conv(const hb_node *n)
 {
 	int ns = n->in[1]->shape.rank - 2;
 
-	if (ns != 1 && ns != 2)
-		return "a convolution of other than one or two dimensions";
+	if (ns < 1 || ns > (strcmp(n->op_type, "Conv") ? 2 : 3))
+		return "a convolution of other than one to three dimensions, transposed of one or two";
+	if (ns == 3 && hb_attr_i(n, "group", 1) != 1)
+		return "a grouped convolution of three dimensions";
 	return n->in[1]->is_const ? NULL : "weights that are no constant";
+}
+
+/* Weights [O, C, KD, KH, KW] are those of C * KD channels as they lie. */
+static hb_status
+volume_node(hb_convert *cv, layer *l, const hb_shape *ws)
+{
+	const hb_node *n = l->n;
+	const int64_t *d = l->out_from->shape.dim;
+	hb_shape flat = { 4, { ws->dim[0], ws->dim[1] * ws->dim[2], ws->dim[3], ws->dim[4] } };
+	hb_tensor *out, *planes;
+	hb_node *k;
+
+	HB_TRY(wide_scales(cv, l));
+	if (!(l->x = hb_fx_depth_windows(cv, n, l->x)) || (l->add && !(l->add = hb_fx_planes(cv, n, l->add))))
+		return HB_ERR_NOMEM;
+	out = hb_convert_out(cv, l->out_from);
+	planes = out ? hb_convert_temp(cv, hb_arena_printf(cv->to->arena, "%s.planes", out->name),
+				       &(hb_shape){ 4, { d[0] * d[2], d[1], d[3], d[4] } }, &l->out_from->q) : NULL;
+	k = planes ? layer_node_to(cv, l, "Conv", &flat, l->r.q, 0, planes) : NULL;
+	if (!k || !set_window(cv, k, hb_conv_of(n)))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	return hb_fx_from_planes(cv, n, planes, out);
 }
 
 hb_status
@@ -363,6 +393,8 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
+	if (ws->rank == 5)
+		return volume_node(cv, &l, ws);
 	if (!(k = layer_node(cv, &l, "Conv", ws, l.r.q, 0)))
 		return HB_ERR_NOMEM;
 	if (!set_window(cv, k, hb_conv_of(n)))
@@ -538,4 +570,79 @@ hb_to_fx_matmul(hb_convert *cv, hb_node *n)
 	HB_TRY(layer_begin(cv, n, ws->dim[1], n->out[0]->shape.rank - 1, &l));
 	HB_TRY(add_bias(cv, n, group_bias(n), 1, l.channels, l.bias));
 	return linear(cv, n, &l, false, 1, ws->dim[0]);
+}
+
+/* ---- BatchNormalization of its own, where it became no convolution: one tap a channel ---- */
+
+const char *
+hb_floats_batch_norm(const hb_node *n)
+{
+	for (int i = 1; i < 5; i++)
+		if (!hb_in(n, i) || !n->in[i]->is_const || n->in[i]->dtype != HB_F32)
+			return "statistics that are no constant";
+	if (n->nout > 1 || hb_attr_i(n, "training_mode", 0))
+		return "a norm in training";
+	return n->in[0]->shape.rank < 2 ? "less than two dimensions" : NULL;
+}
+
+/* The weight is 64 or -64 at a scale that makes it exact. */
+hb_status
+hb_to_fx_batch_norm(hb_convert *cv, hb_node *n)
+{
+	const float *v[5] = { NULL };
+	double eps = hb_attr_f(n, "epsilon", 1e-5f);
+	hb_tensor *t = hb_group_out(n), *out, *x, *flat;
+	int8_t *w;
+	layer l;
+
+	if (hb_floats_batch_norm(n))
+		return HB_FX_REFUSE(cv, n, "no fixed-point form: %s", hb_floats_batch_norm(n));
+	const hb_shape *s = &n->in[0]->shape;
+	int64_t channels = s->dim[1];
+	for (int i = 1; i < 5; i++)
+		if (!(v[i] = hb_tensor_data(cv->from, n->in[i])))
+			return HB_ERR_NOMEM;
+	x = hb_convert_in(cv, n, n->in[0]);
+	out = x ? hb_convert_out(cv, t) : NULL;
+	l = (layer){ .n = n, .channels = channels, .channel_axis = 1, .out_from = t };
+	l.r.scales = HB_NEW_N(cv->to->arena, float, channels);
+	l.r.rec = HB_NEW_N(cv->to->arena, int32_t, 4 * channels);
+	w = HB_NEW_N(cv->to->arena, int8_t, channels);
+	if (!out || !l.r.scales || !l.r.rec || !w)
+		return HB_ERR_NOMEM;
+	for (int64_t c = 0; c < channels; c++) {
+		double g = v[1][c] / sqrt(v[4][c] + eps), bias = v[2][c] - v[3][c] * g;
+		double most = 0x1p30 * x->q.scale, least = 0x1p-38 * out->q.scale / x->q.scale;
+		hb_mult m;
+
+		/* a bias beyond int32, or a channel of almost nothing, asks for a coarser weight */
+		l.r.scales[c] = (float)fmax(fmax(fabs(g) / 64, fabs(bias) / most), least);
+		double acc = (double)x->q.scale * l.r.scales[c];
+		w[c] = (int8_t)round_to(g / l.r.scales[c], cv->round);
+		if (!hb_mult_of(acc / out->q.scale, &m))
+			return HB_FX_REFUSE(cv, n, "channel %lld: the accumulator's scale %g over the output's %g is outside 2^-40..2^24", (long long)c, acc,
+					    out->q.scale);
+		l.r.rec[4 * c] = (int32_t)round_to(bias / acc, cv->round);
+		l.r.rec[4 * c + 1] = m.m;
+		l.r.rec[4 * c + 3] = (m.e + 64) | 64 << 8;
+	}
+	hb_shape image = { 4, { s->dim[0], channels, 1, hb_shape_span(s, 2, s->rank) } }, ws = { 4, { channels, 1, 1, 1 } };
+	if (s->rank > 3) {
+		image.dim[2] = hb_shape_span(s, 2, s->rank - 1);
+		image.dim[3] = s->dim[s->rank - 1];
+	}
+	l.x = hb_fx_temp(cv, n, "image", x->dtype, x->q.scale, &image);
+	flat = l.x ? hb_fx_temp(cv, n, "normed", out->dtype, out->q.scale, &image) : NULL;
+	hb_node *k = flat ? hb_fx_node(cv, n, "Reshape", l.x, 1, &x) : NULL;
+	if (!k || !hb_attr_set_ints(cv->to, k, "shape", image.dim, 4))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	k = layer_node_to(cv, &l, "Conv", &ws, w, 0, flat);
+	if (!k || !hb_attr_set_i(cv->to, k, "group", channels))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	k = hb_fx_node(cv, n, "Reshape", out, 1, &flat);
+	if (!k || !hb_attr_set_ints(cv->to, k, "shape", out->shape.dim, (size_t)out->shape.rank))
+		return HB_ERR_NOMEM;
+	return hb_fx_done(cv, k);
 }

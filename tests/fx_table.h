@@ -285,6 +285,7 @@ fx_worst(fx_job *j, int mode, hb_dtype from, hb_dtype to)
 			q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = 1 };
 		for (int64_t i = 0; i < n && by_float; i++)
 			ref[i] = fx_number(&want[k], i);
+		r.out = g->outputs[k];
 		if (j->c->ref)
 			j->c->ref(&r, ref);
 		else if (j->c->f)

@@ -110,7 +110,11 @@ fixed_of(qdq *c, const hb_node *root)
 	hb_tensor *f = q ? hb_tensor_find(c->fixed, q) : NULL;
 	if (!f || !f->producer || strcmp(f->producer->domain, "hbcc"))
 		f = hb_tensor_find(c->fixed, t->name);
-	return f ? f->producer : NULL;
+	hb_node *n = f ? f->producer : NULL;
+	/* what the layer yields may be turned round behind it (a volume's planes) */
+	while (n && n->nin == 1 && n->sources == root->sources && n->in[0]->producer && (!strcmp(n->op_type, "Transpose") || !strcmp(n->op_type, "Reshape")))
+		n = n->in[0]->producer;
+	return n;
 }
 
 /* Weights of root as the integers that the fixed-point graph has, in root's own order. */

@@ -76,7 +76,7 @@ one_layer(hb_graph *g, hb_tensor *x)
 {
 	int c = (int)x->shape.dim[1];
 	hb_tensor *a, *b;
-	switch (pick(11)) {
+	switch (pick(14)) {
 	case 0:
 		return test_node(g, "Relu", "relu", conv(g, x, 4 + pick(20), 3, 1 + pick(2), false), NULL, NULL, NULL);
 	case 1:
@@ -105,6 +105,17 @@ one_layer(hb_graph *g, hb_tensor *x)
 		a = test_node(g, "Softmax", "softmax", x, NULL, NULL, NULL);
 		hb_attr_set_i(g, a->producer, "axis", 1 + pick(3));
 		return a;
+	case 10:	/* channels that step unevenly */
+		a = test_node(g, "Gather", "gather", x, hb_tensor_ints(g, "i", (const int64_t[]){ c - 1, 0, c / 2, 0, c / 2 }, 5), NULL, NULL);
+		hb_attr_set_i(g, a->producer, "axis", 1);
+		return a;
+	case 11:
+		a = test_node(g, "Sigmoid", "sigmoid", x, NULL, NULL, NULL);
+		return test_node(g, "Div", "div", x, a, NULL, NULL);
+	case 12:
+		a = test_node(g, "TopK", "top", x, hb_tensor_ints(g, "k", (const int64_t[]){ 1 + c / 2 }, 1), NULL, NULL);
+		hb_attr_set_i(g, a->producer, "axis", 1);
+		return a;
 	default:
 		return test_node(g, "Tanh", "tanh", x, NULL, NULL, NULL);
 	}
@@ -131,8 +142,9 @@ network(hb_ctx *cx)
 typedef struct layers {
 	hb_map *expect;			/* name of an edge to its fake-quantized values */
 	hb_graph *qdq;
-	int compared;
 } layers;
+
+static int compared;			/* layers of all networks */
 
 static void
 keep(void *arg, hb_tensor *t, const hb_val *v)
@@ -162,7 +174,7 @@ compare(void *arg, hb_tensor *t, const hb_val *v)
 	}
 	if (differ * 100 > n + 100)
 		fail_msg("'%s' of %s differs in %lld of %lld values", t->name, t->producer->op_type, (long long)differ, (long long)n);
-	l->compared++;
+	compared++;
 }
 
 static void
@@ -184,7 +196,6 @@ assert_law_2(hb_graph *qdq, hb_graph *fixed, const hb_val *in)
 	hb_exec_free(ex);
 	run(fixed, in, out, compare, &l, &ex);
 	hb_exec_free(ex);
-	assert_true(l.compared > 0);
 }
 
 /* ---- laws 1, 4, 5 ---- */
@@ -261,6 +272,7 @@ random_networks_keep_the_laws(void **state)
 		printf("seed %u\n", seed);
 		one_network(marches[k % 2], k % 3 ? 1 << 20 : 24 << 10);
 	}
+	assert_true(compared > 240);	/* two a network: some have an int32 layer alone on the BPU */
 }
 
 int

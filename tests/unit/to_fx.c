@@ -239,6 +239,55 @@ rms_norm(hb_graph *g)
 }
 
 static hb_tensor *
+conv_of_three_dimensions(hb_graph *g)
+{
+	hb_tensor *x = test_input(g, "x", test_shape(5, 1, 3, 5, 6, 7));
+	hb_tensor *y = test_node(g, "Conv", "y", x, konst(g, "w", test_shape(5, 4, 3, 3, 3, 3), 0.2f), konst(g, "b", test_shape(1, 4), 0.5f), NULL);
+
+	ints(g, y, "strides", INTS(2, 1, 1));
+	return ints(g, y, "pads", INTS(1, 1, 1, 1, 1, 1));
+}
+
+static hb_tensor *
+batch_norm_of_three_dimensions(hb_graph *g)
+{
+	static const float ones[] = { 1, 0.5f, 2, 1 };
+	hb_node *n = hb_node_new(g, NULL, "y", "", "BatchNormalization", 15, 5, 1);
+
+	hb_node_set_in(g, n, 0, test_input(g, "x", test_shape(5, 1, 4, 3, 5, 6)));
+	for (int i = 1; i < 4; i++)
+		hb_node_set_in(g, n, i, konst(g, "s", test_shape(1, 4), 0.6f));
+	hb_node_set_in(g, n, 4, test_const(g, "var", test_shape(1, 4), ones));
+	hb_node_set_out(n, 0, hb_tensor_new(g, "y", HB_NONE, NULL));
+	return n->out[0];
+}
+
+static hb_tensor *
+quotient(hb_graph *g)
+{
+	hb_tensor *x = image(g);
+
+	return test_node(g, "Div", "y", x, test_node(g, "Exp", "e", x, NULL, NULL, NULL), NULL, NULL);
+}
+
+static hb_tensor *
+gather_elements(hb_graph *g)
+{
+	hb_shape s = test_shape(4, 1, 6, 9, 4);
+	hb_tensor *i = hb_tensor_const(g, "i", HB_I64, &s, NULL);
+
+	for (int64_t k = 0; k < hb_shape_elems(&s); k++)
+		((int64_t *)(uintptr_t)i->data)[k] = k * k % 21 - 10;
+	return num(g, test_node(g, "GatherElements", "y", image(g), i, NULL, NULL), "axis", 3);
+}
+
+static hb_tensor *
+top_k(hb_graph *g)
+{
+	return num(g, test_node(g, "TopK", "y", image(g), hb_tensor_ints(g, "k", INTS(3)), NULL, NULL), "axis", 1);
+}
+
+static hb_tensor *
 pool(hb_graph *g, const char *op)
 {
 	hb_tensor *y = test_node(g, op, "y", image(g), NULL, NULL, NULL);
@@ -463,7 +512,7 @@ compare(const op_case *c, hb_dtype dt)
 
 static const op_case exact_cases[] = {
 	WIDE(conv), WIDE(conv_of_one_dimension), WIDE(depthwise), WIDE(grouped_conv_with_relu), WIDE(conv_added_to_its_input),
-	WIDE(conv_transpose), WIDE(gemm), WIDE(gemm_of_transposed_input), WIDE(matmul_with_bias), WIDE(matmul_of_two),
+	WIDE(conv_of_three_dimensions), WIDE(batch_norm_of_three_dimensions), WIDE(conv_transpose), WIDE(gemm), WIDE(gemm_of_transposed_input), WIDE(matmul_with_bias), WIDE(matmul_of_two),
 };
 
 static const op_case element_cases[] = {
@@ -475,7 +524,7 @@ static const op_case table_cases[] = {
 	{ "sigmoid", sigmoid, true, 3, 0 }, { "tanh", tanh_, true, 4, 0 }, { "exp", exp_, true, 3, 0 },
 	{ "hard_sigmoid", hard_sigmoid, true, 3, 0 }, { "leaky_relu", leaky_relu, true, 3, 0 }, { "neg", neg, true, 2, 0 },
 	{ "softmax", softmax, true, 8, 0.9 },
-	WIDE(layer_norm), WIDE(layer_norm_of_two_dimensions), WIDE(rms_norm),
+	WIDE(layer_norm), WIDE(layer_norm_of_two_dimensions), WIDE(rms_norm), WIDE(quotient),
 };
 
 static const op_case window_cases[] = {
@@ -487,7 +536,7 @@ static const op_case window_cases[] = {
 
 static const op_case move_cases[] = {
 	WIDE(transpose), WIDE(flatten), WIDE(concat), WIDE(slice), WIDE(pad), WIDE(pad_by_reflection), WIDE(expand), WIDE(tile), WIDE(gather),
-	WIDE(depth_to_space), WIDE(space_to_depth),
+	WIDE(depth_to_space), WIDE(space_to_depth), WIDE(gather_elements), WIDE(top_k),
 };
 
 static void
