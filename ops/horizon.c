@@ -53,6 +53,7 @@ shape_image(hb_graph *g, hb_node *n)
 struct colour_call {
 	const hb_call *c;
 	double m[3][3], add[3], after[3];	/* after: added to what is rounded down */
+	const double *least, *most;	/* NULL: no limits */
 	bool rounds;
 };
 
@@ -72,7 +73,8 @@ colour_rows(void *arg, int64_t begin, int64_t end, int worker)
 			v[c] = (double)hb_val_f(x, at + c * plane);
 		for (int c = 0; c < 3; c++) {
 			double sum = k->m[c][0] * v[0] + k->m[c][1] * v[1] + k->m[c][2] * v[2] + k->add[c];
-			y[at + c * plane] = (float)((k->rounds ? floor(sum) : sum) + k->after[c]);
+			sum = (k->rounds ? floor(sum) : sum) + k->after[c];
+			y[at + c * plane] = (float)(k->least ? HB_MAX(k->least[c], HB_MIN(sum, k->most[c])) : sum);
 		}
 	}
 }
@@ -161,6 +163,8 @@ shape_from_yuv(hb_graph *g, hb_node *n)
 			k->m[c][j] = m[j] / 256.0 / std[c];
 		/* Y is centered by 128; where black is at 16, by 112 too little */
 		k->add[c] = (m[0] / 256.0 * (128 - to_yuv[swing].offset[0]) - mean[c]) / std[c];
+		k->least[c] = ((std[c] > 0 ? 0 : 255) - mean[c]) / std[c];
+		k->most[c] = ((std[c] > 0 ? 255 : 0) - mean[c]) / std[c];
 	}
 	return HB_OK;
 }
@@ -169,7 +173,7 @@ static void
 run_from_yuv(const hb_call *c)
 {
 	const hb_colours *a = c->n->aux;
-	struct colour_call k = { .c = c };
+	struct colour_call k = { .c = c, .least = a->least, .most = a->most };
 
 	memcpy(k.m, a->m, sizeof(k.m));
 	memcpy(k.add, a->add, sizeof(k.add));

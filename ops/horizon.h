@@ -4,9 +4,11 @@
 
 #include "ops/op.h"
 
-/* centered_yuv2rgb and centered_yuv2bgr: out = m * yuv + add; scale is the output's. */
+/* centered_yuv2rgb and centered_yuv2bgr: out = m * yuv + add, limited to what colours of 0 to 255 give; scale is the
+ * output's. */
 typedef struct hb_colours {
 	double m[3][3], add[3];
+	double least[3], most[3];
 	float scale;
 } hb_colours;
 
@@ -18,7 +20,14 @@ typedef struct hb_correlation {
 	int64_t out[2];			/* rows, columns */
 } hb_correlation;
 
-/* From the attributes and shapes of a node, ONNX's or fixed-point; reports. */
+/* filter: channels first..last of input 0 are compared. */
+typedef struct hb_filter {
+	float threshold;
+	int64_t first, last;
+	int64_t places;			/* of an image: rows of the outputs */
+} hb_filter;
+
+/* A Correlation, from the attributes and shapes of a node, ONNX's or fixed-point; reports. */
 hb_status hb_correlation_resolve(hb_graph *g, hb_node *n, hb_correlation *k);
 
 #endif

@@ -268,6 +268,16 @@ hb_to_fx_roi(hb_convert *cv, hb_node *n)
 
 /* ---- colours ---- */
 
+/* The node that yields t, if it was made well, limited to real values from least to most. */
+static hb_status
+limited(hb_convert *cv, hb_status st, hb_tensor *t, double least, double most)
+{
+	int32_t lo = hb_quantize((float)least, t->q.scale, t->dtype, cv->round), hi = hb_quantize((float)most, t->q.scale, t->dtype, cv->round);
+
+	HB_TRY(st);
+	return hb_fx_set_clamp(cv, t->producer, lo, hi) ? hb_op_infer(cv->to, t->producer) : hb_nomem(cv->to->cx, t->name);
+}
+
 hb_status
 hb_to_fx_from_yuv(hb_convert *cv, hb_node *n)
 {
@@ -303,7 +313,7 @@ hb_to_fx_from_yuv(hb_convert *cv, hb_node *n)
 			if (!to)
 				return HB_ERR_NOMEM;
 			if (j == last)
-				HB_TRY(affine(cv, n, now, 1 / fine, plane[j], k->m[c][j] * gain, 0, to));
+				HB_TRY(limited(cv, affine(cv, n, now, 1 / fine, plane[j], k->m[c][j] * gain, 0, to), to, k->least[c], k->most[c]));
 			else
 				HB_TRY(affine(cv, n, now, 1, plane[j], k->m[c][j] * gain * fine, 0, to));
 			now = to;

@@ -20,9 +20,10 @@ def value(name, *shape, dtype=F):
     return helper.make_tensor_value_info(name, dtype, list(shape))
 
 
-def model(file, nodes, inputs, outputs, consts=(), opset=13):
+def model(file, nodes, inputs, outputs, consts=(), opset=13, domain=None):
     graph = helper.make_graph(nodes, file, inputs, outputs, list(consts))
-    m = helper.make_model(graph, producer_name="make-models", opset_imports=[helper.make_opsetid("", opset)], ir_version=7)
+    opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    m = helper.make_model(graph, producer_name="make-models", opset_imports=opsets, ir_version=7)
     checker.check_model(m)
     save(m, os.path.join(HERE, file + ".onnx"))
 
@@ -135,3 +136,34 @@ model("many-outputs", [
     N("Conv", ["x", "w"], ["c"], "conv"),
     N("Split", ["c"], [f"y{i}" for i in range(33)], "split", axis=1),
 ], [value("x", 1, 3, 2, 2)], [value(f"y{i}", 1, 1, 2, 2) for i in range(33)], [weights("w", 33, 3, 1, 1)])
+
+# Operators of the domain horizon: a camera's picture, two maps and their correlation, regions of it, sampled on a grid, detections on the CPU.
+H = {"domain": "horizon"}
+crng = np.random.default_rng(11)
+
+
+def more(name, *shape, scale=0.3):
+    return numpy_helper.from_array(crng.normal(0, scale, shape).astype(np.float32), name)
+
+
+model("horizon", [
+    N("centered_yuv2rgb", ["x"], ["rgb"], "rgb", **H),
+    N("Conv", ["rgb", "w0"], ["a"], "a", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    N("Conv", ["rgb", "w1"], ["b"], "b", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    N("Correlation", ["a", "b"], ["c"], "correlation", max_displacement=2, pad_size=2, **H),
+    N("MultiScaleRoIAlign", ["c", "boxes"], ["r"], "regions", output_size=[3, 3], sampling_ratio=2, scales=[1.0], **H),
+    N("GridSample", ["c", "grid"], ["g"], "grid", align_corners=1),
+    N("Conv", ["r", "w2"], ["s"], "scores", kernel_shape=[3, 3]),
+    N("Conv", ["r", "w3"], ["d"], "deltas", kernel_shape=[3, 3]),
+    N("RcnnPostProcess", ["boxes", "s", "d"], ["found"], "post", num_classes=2, post_nms_top_k=4, image_size=[16, 16], nms_threshold=0.5, **H),
+], [value("x", 1, 3, 16, 16), value("boxes", 6, 4), value("grid", 1, 8, 8, 2)], [value("found", 1, 4, 6), value("g", 1, 25, 8, 8)],
+    [more("w0", 8, 3, 3, 3), more("w1", 8, 3, 3, 3), more("w2", 3, 25, 3, 3), more("w3", 12, 25, 3, 3, scale=0.05)], opset=16, domain="horizon")
+corner = crng.uniform(0, 10, (6, 2))
+inputs = {
+    "x": np.rint(crng.uniform(-112, 107, (1, 3, 16, 16))).astype(np.float32),
+    "boxes": np.concatenate([corner, corner + crng.uniform(2, 6, (6, 2))], 1).astype(np.float32),
+    "grid": crng.uniform(-1.1, 1.1, (1, 8, 8, 2)).astype(np.float32),
+}
+npz("horizon.npz", zipfile.ZIP_DEFLATED, **inputs)
+for name, a in inputs.items():
+    npy(f"horizon-{name}.npy", a)

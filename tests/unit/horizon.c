@@ -10,7 +10,7 @@
 #include "lib/run/run.h"
 #include "lib/sched/sched.h"
 
-enum { MAX_ELEMS = 1 << 17, MAX_INPUTS = 6 };
+enum { MAX_ELEMS = 1 << 17, MAX_INPUTS = 6, MAX_OUTPUTS = 8 };
 
 static uint32_t seed;
 
@@ -45,16 +45,26 @@ typedef void build_fn(op_case *c);
 typedef double value_fn(const op_case *c, const hb_val *in, int64_t i);	/* output i, of the values at in */
 
 static hb_node *
-node_of(op_case *c, const char *domain, const char *op, int version, int nin)
+node_with(op_case *c, const char *domain, const char *op, int version, int nin, int nout)
 {
-	hb_node *n = hb_node_new(c->g, NULL, "y", domain, op, version, nin, 1);
+	hb_node *n = hb_node_new(c->g, NULL, "y", domain, op, version, nin, nout);
 	hb_source *s = HB_NEW(c->g->arena, hb_source);
 
 	*s = (hb_source){ .name = n->name, .op_type = n->op_type, .now = n };
 	n->sources = n->last_source = s;
 	c->g->sources = c->g->last_source = s;
-	hb_node_set_out(n, 0, hb_tensor_new(c->g, "y", HB_NONE, NULL));
+	for (int i = 0; i < nout; i++) {
+		char name[8];
+		snprintf(name, sizeof(name), "y%d", i);
+		hb_node_set_out(n, i, hb_tensor_new(c->g, hb_arena_str(c->g->arena, name), HB_NONE, NULL));
+	}
 	return c->n = n;
+}
+
+static hb_node *
+node_of(op_case *c, const char *domain, const char *op, int version, int nin)
+{
+	return node_with(c, domain, op, version, nin, 1);
 }
 
 /* A graph input with values in [lo, hi]. */
@@ -120,7 +130,7 @@ run(const op_case *c, hb_graph *g, hb_val *out)
 			in[k] = (hb_val){ g->inputs[k]->dtype, g->inputs[k]->shape, c->in[i] };
 			k++;
 		}
-	hb_val got[4];
+	hb_val got[MAX_OUTPUTS];
 	assert_int_equal(hb_exec_run(ex, in, got, NULL, NULL), HB_OK);
 	for (size_t i = 0; i < g->noutputs; i++) {
 		size_t bytes = (size_t)hb_shape_elems(&got[i].shape) * hb_dtype_size(got[i].dtype);
@@ -155,7 +165,7 @@ assert_machine(const op_case *c, hb_graph *fixed, const hb_march *m, int level)
 	hb_program *p;
 	hb_hazard h[4];
 	size_t nh;
-	hb_val in[MAX_INPUTS], out[4], want[4];
+	hb_val in[MAX_INPUTS], out[MAX_OUTPUTS], want[MAX_OUTPUTS];
 	int k = 0;
 
 	assert_int_equal(hb_schedule(fixed, m, &so, &p), HB_OK);
@@ -190,7 +200,7 @@ one_case(const char *name, build_fn *build, value_fn *value, hb_dtype dt, uint32
 	test_log log = { .count = 0 };
 	hb_ctx *cx = test_ctx(&log, 1 + (int)(s & 1));
 	op_case c = { .g = hb_graph_new(cx) };
-	hb_val in[MAX_INPUTS], out[4];
+	hb_val in[MAX_INPUTS], out[MAX_OUTPUTS];
 	hb_march m = *hb_march_find("bayes");
 	hb_graph *fixed = NULL;
 	double largest = 1e-6;
@@ -535,7 +545,7 @@ colour_value(const op_case *c, const hb_val *in, int64_t i)
 	size_t nm, ns;
 	const float *mean = hb_attr_floats(c->n, "mean", &nm), *std = hb_attr_floats(c->n, "std", &ns);
 
-	return (rgb[bgr ? 2 - ch : ch] - (mean ? (double)mean[nm == 3 ? ch : 0] : 128)) / (std ? (double)std[ns == 3 ? ch : 0] : 128);
+	return (fmin(fmax(rgb[bgr ? 2 - ch : ch], 0), 255) - (mean ? (double)mean[nm == 3 ? ch : 0] : 128)) / (std ? (double)std[ns == 3 ? ch : 0] : 128);
 }
 
 static void
@@ -567,7 +577,7 @@ centered_yuv_becomes_colours(void **state)
 static hb_val
 run_float(op_case *c)
 {
-	hb_val out[4];
+	hb_val out[MAX_OUTPUTS];
 
 	test_output(c->g, c->n->out[0]);
 	assert_int_equal(hb_pass_shapes(c->g, false), HB_OK);
@@ -744,6 +754,89 @@ anchors_stand_on_every_element(void **state)
 	hb_ctx_free(cx);
 }
 
+/* ---- filter ---- */
+
+/* What is kept of the values at in, the long way: outputs as the operator has them. */
+static int64_t
+filtered(const op_case *c, const hb_val *in, int64_t b, int64_t row, int64_t *place, int64_t *channel)
+{
+	const int64_t *d = in[0].shape.dim;
+	size_t count;
+	const int64_t *range = hb_attr_ints(c->n, "idx_range", &count);
+	float threshold = hb_attr_f(c->n, "threshold", 0);
+	int64_t kept = 0;
+
+	for (int64_t p = 0; p < d[2] * d[3]; p++) {
+		int64_t best = range ? range[0] : 0;
+		for (int64_t ch = best; ch <= (range ? range[1] : d[1] - 1); ch++)
+			if (at(&in[0], (b * d[1] + ch) * d[2] * d[3] + p) > at(&in[0], (b * d[1] + best) * d[2] * d[3] + p))
+				best = ch;
+		if (at(&in[0], (b * d[1] + best) * d[2] * d[3] + p) < (double)threshold)
+			continue;
+		if (kept++ == row) {
+			*place = p;
+			*channel = best;
+		}
+	}
+	return kept;
+}
+
+static void
+assert_filtered(const op_case *c, const hb_val *in, const hb_val *out, uint32_t s)
+{
+	const int64_t *d = in[0].shape.dim, area = d[2] * d[3];
+
+	for (int64_t b = 0; b < d[0]; b++)
+		for (int64_t row = 0; row < area; row++) {
+			int64_t p = -1, ch = -1, kept = filtered(c, in, b, row, &p, &ch), o = b * area + row;
+			bool is = p >= 0, ok = ((const int64_t *)out[3 + c->n->nin].data)[b] == kept;
+			ok = ok && at(&out[0], o) == (is ? at(&in[0], (b * d[1] + ch) * area + p) : 0) && ((const int64_t *)out[1].data)[o] == ch;
+			ok = ok && ((const int64_t *)out[2].data)[2 * o] == (is ? p / d[3] : -1) &&
+			     ((const int64_t *)out[2].data)[2 * o + 1] == (is ? p % d[3] : -1);
+			for (int i = 0; i < c->n->nin; i++)
+				for (int64_t k = 0, n = in[i].shape.dim[1]; k < n; k++)
+					ok = ok && at(&out[3 + i], o * n + k) == (is ? at(&in[i], (b * n + k) * area + p) : 0);
+			if (!ok)
+				fail_msg("filter, seed %u: row %lld of image %lld is wrong", s, (long long)row, (long long)b);
+		}
+}
+
+static void
+filter_case(uint32_t s)
+{
+	test_log log = { .count = 0 };
+	hb_ctx *cx = test_ctx(&log, 1);
+	op_case c = { .g = hb_graph_new(cx) };
+	hb_val in[MAX_INPUTS], out[MAX_OUTPUTS];
+
+	seed = s;
+	int nin = 1 + pick(3), b = 1 + pick(2), h = 1 + pick(9), w = 1 + pick(9), first = pick(3);
+	hb_node *n = node_with(&c, "horizon", "filter", 1, nin, nin + 4);
+	for (int i = 0; i < nin; i++)
+		values(&c, i, test_shape(4, b, i ? 1 + pick(6) : 3 + pick(6), h, w), -2, 2 + i);
+	for (int i = 0; i < n->nout; i++)
+		test_output(c.g, n->out[i]);
+	assert_true(hb_attr_set_f(c.g, n, "threshold", real(-1, 2)));
+	if (pick(2))
+		assert_true(hb_attr_set_ints(c.g, n, "idx_range", (const int64_t[]){ first, first + pick(3 - first) }, 2));
+	if (hb_pass_shapes(c.g, false) != HB_OK)
+		fail_msg("filter, seed %u: %s", s, log.text);
+	inputs_of(&c, false, in);
+	run(&c, c.g, out);
+	assert_filtered(&c, in, out, s);
+	hb_graph_free(c.g);
+	hb_ctx_free(cx);
+}
+
+static void
+places_above_the_threshold_are_kept_in_order(void **state)
+{
+	(void)state;
+	for (uint32_t k = 1; k <= 60; k++)
+		filter_case(k * 2654435761u);
+	printf("filter: seeds k * 2654435761, k = 1..60\n");
+}
+
 int
 main(void)
 {
@@ -751,7 +844,7 @@ main(void)
 		cmocka_unit_test(grids_are_read_as_torch_defines), cmocka_unit_test(regions_are_resampled),
 		cmocka_unit_test(regions_are_read_from_the_map_of_their_size), cmocka_unit_test(centered_yuv_becomes_colours),
 		cmocka_unit_test(pictures_become_yuv), cmocka_unit_test(maps_are_correlated), cmocka_unit_test(pillars_go_to_their_places),
-		cmocka_unit_test(anchors_stand_on_every_element),
+		cmocka_unit_test(anchors_stand_on_every_element), cmocka_unit_test(places_above_the_threshold_are_kept_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,12 +146,12 @@ static const struct {
 	{ "horizon.centered_yuv2bgr", "y=horizon::centered_yuv2bgr(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.centered_yuv2rgb", "y=horizon::centered_yuv2rgb(x:1x3x6x6){swing=full};z=_Conv(y,#4x3x1x1)" },
 	{ "horizon.nn.BgrToYuv444", "y=horizon::BgrToYuv444(x:1x3x6x6);z=_Conv(y,#4x3x1x1)" },
-	{ "horizon.nn.functional.filter", NULL },
+	{ "horizon.nn.functional.filter", IN "v,i,p,d,k=horizon::filter(a){threshold=0.1}" },
 	{ "horizon.nn.DetectionPostProcess", IN "s=_Reshape(a,[1,36,8]);y,w,v=horizon::DetectionPostProcess(#1x36x4,s,#1x36x4){post_nms_top_n=10,iou_threshold=0.5}" },
 	{ "horizon.nn.DetectionPostProcessV1", IN "y,w,v=horizon::DetectionPostProcessV1(a,#1x4x6x6){num_classes=4,pre_nms_top_k=20,post_nms_top_k=10,nms_threshold=0.5}" },
 };
 
-enum { MAX_IO = 4 };
+enum { MAX_IO = 5 };
 
 /* The cells of covered.def: the marches with rows of their own. */
 static const char *const marches[] = { "bernoulli2", "bayes", "bayes-e" };
