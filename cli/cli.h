@@ -28,7 +28,7 @@ typedef struct args {
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, balance_factor, level, seed;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate, merge;
+	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate, merge, per_channel, print_config;
 	bool help, version;
 } args;
 
@@ -110,6 +110,8 @@ hb_status strings_add(cli *c, strings *s, const char *v);
 hb_status march_get(cli *c, bool required, const hb_march **out);
 /* Options against each other and the march, before any work; m may be NULL. */
 hb_status options_check(cli *c, const hb_march *m);
+/* --print-config: what every quantized edge gets and from which rule. */
+hb_status print_config(cli *c, hb_graph *g, const hb_calib_options *o);
 /* The highest --O level that exists. */
 #define LEVEL_MAX 1
 
@@ -132,8 +134,31 @@ void config_free(cli *c);
 bool config_crc(const cli *c, uint32_t *crc);
 /* The default that quant_parameters' rules change. */
 void config_base(cli *c, const hb_qconfig *q);
-/* quant_parameters' rule for tensor t of node n; NULL: the default. For hb_calib_options.config. */
+/* What rules say about tensor t that node n (or NULL) yields; NULL: nothing. For hb_calib_options.config. */
 const hb_qconfig *config_quant(void *arg, const hb_node *n, const hb_tensor *t);
+
+/* Other inputs and outputs, as model_parameters say. */
+hb_status config_edit(cli *c, hb_graph *g);
+/* Did the command line say it, not the configuration? */
+bool config_said(const cli *c, opt_id id);
+/* Warns of rules that match nothing in g; HB_ERR_USAGE where the march cannot do what one says. */
+hb_status config_rules_check(cli *c, const hb_graph *g, const hb_march *m);
+/* Nodes that rules leave in float, by name. */
+hb_status config_excluded(cli *c, const hb_graph *g, strings *out);
+
+/* ---- names that are not there (near.c) ---- */
+
+typedef struct near_names {
+	const char *wanted;
+	const char *name[3];		/* nearest first */
+	int distance[3];
+	size_t n;
+} near_names;
+
+/* Holds one more name against what is wanted. */
+void names_near(near_names *near, const char *name);
+/* "; the nearest are 'a', 'b'", or nothing; into buf, which it returns. */
+const char *near_text(const near_names *near, char *buf, size_t size);
 
 /* What input_parameters say about how an image becomes an input's values. */
 typedef struct input_norm {

@@ -87,7 +87,9 @@ record(cli *c, const hb_graph *g, hb_program *p)
 	}
 	if (c->set[O_percentile])
 		HB_TRY(meta_add(c, p, "hbcc.option.percentile", hb_arena_printf(c->arena, "%.9g", c->a.percentile)));
-	static const opt_id flags[] = {O_int8_outputs, O_no_bias_correction, O_debug};
+	if (c->set[O_averaging_constant])
+		HB_TRY(meta_add(c, p, "hbcc.option.averaging-constant", hb_arena_printf(c->arena, "%.9g", c->a.averaging_constant)));
+	static const opt_id flags[] = {O_per_channel, O_int8_outputs, O_no_bias_correction, O_debug};
 	for (size_t i = 0; i < HB_LEN(flags); i++) {
 		const option_row *o = &option_rows[flags[i]];
 
@@ -151,7 +153,7 @@ run(cli *c)
 	HB_TRY(model_place(c, g, m));
 	HB_TRY(model_refuse(c, g, m));
 	HB_TRY(model_calibrate(c, g, m));
-	if (c->a.save_stats || (c->a.save_ranges && c->cmd == &command_calibrate && !c->a.output))
+	if (c->a.print_config || c->a.save_stats || (c->a.save_ranges && c->cmd == &command_calibrate && !c->a.output))
 		return HB_OK;
 	HB_TRY(model_convert(c, g, m, &fixed));
 	if (c->set[O_min_cosine])
@@ -188,6 +190,6 @@ const command command_compile = {
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
 				    O_dtype,         O_observer,     O_percentile, O_round,
 				    O_scale_divisor, O_int8_outputs, O_no_bias_correction, O_min_cosine, O_input_source,
-				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_END},
+				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_averaging_constant, O_per_channel, O_END},
 	.run = run,
 };

@@ -1,39 +1,13 @@
 /* config.c: --config: hb_mapper's makertbin groups as they are, and quant_parameters (hbcc-config(5)).
  * What the command line says stands; the file fills in what it does not say. */
-#include "cli/cli.h"
+#include "cli/config.h"
 
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <yaml.h>
 #include <zlib.h>
 
-typedef enum rule_level { RULE_OP, RULE_NODE, RULE_TENSOR } rule_level;
 
-typedef struct qrule { /* one entry of op_type, node_name, tensor */
-	rule_level level;
-	const char *match;
-	size_t literal; /* characters before the first wildcard */
-	bool has_dtype, has_kind, has_percentile, has_constant, has_scale;
-	hb_qconfig q;
-} qrule;
-
-struct config {
-	cli *c; /* of the first context: its arena outlives the second */
-	yaml_document_t *doc;
-	const char *path;
-	bool said[O_COUNT]; /* on the command line */
-	strings names, train_types, train_layouts, norm_types, means, scales, shapes, folders;
-	const char *prefix, *working_dir, *calibration_type, *cal_data_type;
-	bool percentile_given, no_samples;
-	hb_qconfig base; /* what rules change */
-	qrule *rules;
-	size_t nrules, cap_rules;
-	uint32_t crc;
-};
-
-static hb_status config_error(config *g, const yaml_node_t *at, const char *key, const char *fmt, ...) HB_PRINTF(4, 5);
-static hb_status
+hb_status
 config_error(config *g, const yaml_node_t *at, const char *key, const char *fmt, ...)
 {
 	hb_ctx *cx = g->c->cx;
@@ -57,25 +31,25 @@ config_warn(config *g, const yaml_node_t *at, const char *key, const char *text)
 	cx->file = NULL;
 }
 
-static yaml_node_t *
-node_at(config *g, int index)
+yaml_node_t *
+config_node(config *g, int index)
 {
 	return yaml_document_get_node(g->doc, index);
 }
 
-static const char *
-scalar(const yaml_node_t *n)
+const char *
+config_scalar(const yaml_node_t *n)
 {
 	return n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
 }
 
 /* "a; b" or a sequence of scalars. */
-static hb_status
-list_of(config *g, yaml_node_t *n, const char *key, strings *out)
+hb_status
+config_list(config *g, yaml_node_t *n, const char *key, strings *out)
 {
 	if (n->type == YAML_SEQUENCE_NODE) {
 		for (yaml_node_item_t *i = n->data.sequence.items.start; i < n->data.sequence.items.top; i++) {
-			const char *s = scalar(node_at(g, *i));
+			const char *s = config_scalar(config_node(g, *i));
 
 			if (!s)
 				return config_error(g, n, key, "takes a list of words");
@@ -83,7 +57,7 @@ list_of(config *g, yaml_node_t *n, const char *key, strings *out)
 		}
 		return HB_OK;
 	}
-	const char *s = scalar(n);
+	const char *s = config_scalar(n);
 	if (!s)
 		return config_error(g, n, key, "takes a value or several with ';' between them");
 	while (*s) {
@@ -103,17 +77,6 @@ list_of(config *g, yaml_node_t *n, const char *key, strings *out)
 }
 
 /* ---- keys ---- */
-
-typedef struct key_row key_row;
-typedef hb_status key_fn(config *g, const key_row *k, yaml_node_t *n, const char *s);
-
-struct key_row {
-	const char *group, *key;
-	key_fn *fn;
-	opt_id option;    /* of set_option, set_list */
-	const char *only; /* of take_only: the one value taken; of warn: what it means here */
-	size_t at;        /* of keep, keep_list: the field of config */
-};
 
 static hb_status
 set_option(config *g, const key_row *k, yaml_node_t *n, const char *s)
@@ -151,7 +114,7 @@ set_list(config *g, const key_row *k, yaml_node_t *n, const char *s)
 	(void)s;
 	strings v = {0};
 
-	HB_TRY(list_of(g, n, k->key, &v));
+	HB_TRY(config_list(g, n, k->key, &v));
 	for (size_t i = 0; i < v.n && !g->said[k->option]; i++)
 		HB_TRY(option_set(g->c, k->option, v.v[i], k->key));
 	return HB_OK;
@@ -170,7 +133,7 @@ static hb_status
 keep_list(config *g, const key_row *k, yaml_node_t *n, const char *s)
 {
 	(void)s;
-	return list_of(g, n, k->key, (strings *)((char *)g + k->at));
+	return config_list(g, n, k->key, (strings *)((char *)g + k->at));
 }
 
 static hb_status
@@ -209,7 +172,7 @@ model_file(config *g, const key_row *k, yaml_node_t *n, const char *s)
 static hb_status
 calibration_type(config *g, const key_row *k, yaml_node_t *n, const char *s)
 {
-	static const char *const taken = "default|mix|kl|max|skip|minmax|moving|percentile|mse|histogram";
+	static const char *const taken = "default|mix|kl|max|load|skip|minmax|moving|percentile|mse|histogram";
 
 	if (!s)
 		return config_error(g, n, k->key, "takes one value");
@@ -217,10 +180,10 @@ calibration_type(config *g, const key_row *k, yaml_node_t *n, const char *s)
 		g->no_samples = true;
 		return HB_OK;
 	}
-	if (!strcmp(s, "default") || g->said[O_observer])
+	if (g->said[O_observer])
 		return HB_OK;
 	hb_observer_kind kind;
-	if (!hb_observer_kind_of(s, &kind))
+	if (!hb_observer_kind_of(s, &kind) && strcmp(s, "load"))
 		return config_error(g, n, k->key, "'%s' is none of %s", s, taken);
 	g->calibration_type = s;
 	return option_set(g->c, O_observer, s, k->key);
@@ -234,16 +197,45 @@ max_percentile(config *g, const key_row *k, yaml_node_t *n, const char *s)
 }
 
 static hb_status
+set_flag(config *g, const key_row *k, yaml_node_t *n, const char *s)
+{
+	if (s && !strcasecmp(s, "False"))
+		return HB_OK;
+	if (!s || strcasecmp(s, "True"))
+		return config_error(g, n, k->key, "takes True or False");
+	return option_set(g->c, k->option, NULL, k->key);
+}
+
+static hb_status
+refuse(config *g, const key_row *k, yaml_node_t *n, const char *s)
+{
+	return s && !*s ? HB_OK : config_error(g, n, k->key, "%s", k->only);
+}
+
+/* True is the default: conv and gemm that are a model output stay int32. */
+static hb_status
+high_precision(config *g, const key_row *k, yaml_node_t *n, const char *s)
+{
+	if (s && !strcasecmp(s, "True"))
+		return HB_OK;
+	if (!s || strcasecmp(s, "False"))
+		return config_error(g, n, k->key, "takes True or False");
+	return option_set(g->c, O_int8_outputs, NULL, k->key);
+}
+
+/* set_model_output_int8, set_model_output_int16, set_OP_input_int16, ... */
+static hb_status
 optimization(config *g, const key_row *k, yaml_node_t *n, const char *s)
 {
 	strings v = {0};
 
 	(void)s;
-	HB_TRY(list_of(g, n, k->key, &v));
+	HB_TRY(config_list(g, n, k->key, &v));
 	for (size_t i = 0; i < v.n; i++) {
-		if (strcmp(v.v[i], "set_model_output_int8"))
-			return config_error(g, n, k->key, "'%s' is not taken here; only set_model_output_int8", v.v[i]);
-		HB_TRY(option_set(g->c, O_int8_outputs, NULL, k->key));
+		if (!strcmp(v.v[i], "set_model_output_int8"))
+			HB_TRY(option_set(g->c, O_int8_outputs, NULL, k->key));
+		else
+			HB_TRY(qrules_optimization(g, n, k->key, v.v[i]));
 	}
 	return HB_OK;
 }
@@ -256,101 +248,12 @@ input_source(config *g, const key_row *k, yaml_node_t *n, const char *s)
 	if (n->type != YAML_MAPPING_NODE)
 		return config_error(g, n, k->key, "takes {input: ddr}");
 	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-		const char *v = scalar(node_at(g, p->value));
+		const char *v = config_scalar(config_node(g, p->value));
 
 		if (!v || strcmp(v, "ddr"))
 			return config_error(g, n, k->key, "'%s' is not taken here; only ddr", v ? v : "a list");
 	}
 	return HB_OK;
-}
-
-/* ---- quant_parameters ---- */
-
-static hb_status
-rule_value(config *g, qrule *r, yaml_node_t *n, const char *key, const char *s)
-{
-	double x;
-
-	if (!s)
-		return config_error(g, n, key, "takes one value");
-	if (!strcmp(key, "dtype")) {
-		r->q.none = !strcmp(s, "none") || !strcmp(s, "float32");
-		r->q.dtype = !strcmp(s, "qint16") ? HB_I16 : HB_I8;
-		r->has_dtype = true;
-		if (!r->q.none && strcmp(s, "qint8") && strcmp(s, "qint16"))
-			return config_error(g, n, key, "'%s' is none of qint8, qint16, none", s);
-		return HB_OK;
-	}
-	if (!strcmp(key, "observer")) {
-		r->has_kind = true;
-		return hb_observer_kind_of(s, &r->q.observer.kind)
-			       ? HB_OK
-			       : config_error(g, n, key, "unknown observer '%s'", s);
-	}
-	if (strcmp(key, "percentile") && strcmp(key, "averaging_constant") && strcmp(key, "scale"))
-		return config_error(g, n, key,
-				    "unknown key; dtype, observer, percentile, averaging_constant, scale are taken");
-	if (!hb_parse_f64(s, &x) || !(x > 0) || (*key != 's' && x > 1))
-		return config_error(g, n, key, "'%s' is out of range", s);
-	if (*key == 'p') {
-		r->q.observer.percentile = x;
-		r->has_percentile = true;
-	} else if (*key == 'a') {
-		r->q.observer.averaging_constant = x;
-		r->has_constant = true;
-	} else {
-		r->q.observer.fixed_scale = (float)x;
-		r->has_scale = true;
-	}
-	return HB_OK;
-}
-
-static hb_status
-rules_of(config *g, rule_level level, yaml_node_t *n, const char *key)
-{
-	if (n->type != YAML_MAPPING_NODE)
-		return config_error(g, n, key, "takes a mapping of names");
-	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-		const char *match = scalar(node_at(g, p->key));
-		yaml_node_t *v = node_at(g, p->value);
-
-		if (!match || v->type != YAML_MAPPING_NODE)
-			return config_error(g, v, match ? match : key, "takes a mapping: dtype, observer, ...");
-		if (!HB_GROW(g->c->arena, &g->rules, &g->cap_rules, g->nrules + 1))
-			return hb_nomem(g->c->cx, NULL);
-		qrule *r = &g->rules[g->nrules++];
-		*r = (qrule){.level = level, .match = match, .literal = strcspn(match, "*?[")};
-		for (yaml_node_pair_t *q = v->data.mapping.pairs.start; q < v->data.mapping.pairs.top; q++) {
-			const char *k = scalar(node_at(g, q->key));
-			yaml_node_t *value = node_at(g, q->value);
-
-			if (!k)
-				return config_error(g, value, match, "has a key that is no word");
-			HB_TRY(rule_value(g, r, value, k, scalar(value)));
-		}
-	}
-	return HB_OK;
-}
-
-static hb_status
-op_rules(config *g, const key_row *k, yaml_node_t *n, const char *s)
-{
-	(void)s;
-	return rules_of(g, RULE_OP, n, k->key);
-}
-
-static hb_status
-node_rules(config *g, const key_row *k, yaml_node_t *n, const char *s)
-{
-	(void)s;
-	return rules_of(g, RULE_NODE, n, k->key);
-}
-
-static hb_status
-tensor_rules(config *g, const key_row *k, yaml_node_t *n, const char *s)
-{
-	(void)s;
-	return rules_of(g, RULE_TENSOR, n, k->key);
 }
 
 #define FIELD(f) .at = offsetof(config, f)
@@ -360,6 +263,14 @@ static const key_row keys[] = {
 	{.group = "model_parameters", .key = "output_model_file_prefix", .fn = keep, FIELD(prefix)},
 	{.group = "model_parameters", .key = "working_dir", .fn = keep, FIELD(working_dir)},
 	{.group = "model_parameters", .key = "layer_out_dump", .fn = take_only, .only = "False"},
+	{.group = "model_parameters", .key = "prototxt", .fn = refuse, .only = "Caffe models are not read; onnx_model names an ONNX model"},
+	{.group = "model_parameters", .key = "caffe_model", .fn = refuse, .only = "Caffe models are not read; onnx_model names an ONNX model"},
+	{.group = "model_parameters", .key = "node_info", .fn = qrules_node_info},
+	{.group = "model_parameters", .key = "set_node_data_type", .fn = qrules_data_type},
+	{.group = "model_parameters", .key = "output_nodes", .fn = keep_list, FIELD(output_nodes)},
+	{.group = "model_parameters", .key = "remove_node_type", .fn = keep_list, FIELD(remove_types)},
+	{.group = "model_parameters", .key = "remove_node_name", .fn = keep_list, FIELD(remove_names)},
+	{.group = "model_parameters", .key = "debug_mode", .fn = warn, .only = "has no meaning here: --save-stats and --save-ranges keep what calibration saw"},
 	{.group = "model_parameters", .key = "log_level", .fn = warn, .only = "has no meaning here"},
 
 	{.group = "input_parameters", .key = "input_name", .fn = keep_list, FIELD(names)},
@@ -382,7 +293,7 @@ static const key_row keys[] = {
 	{.group = "calibration_parameters", .key = "preprocess_on", .fn = take_only, .only = "False"},
 	{.group = "calibration_parameters", .key = "calibration_type", .fn = calibration_type},
 	{.group = "calibration_parameters", .key = "max_percentile", .fn = max_percentile, .option = O_percentile},
-	{.group = "calibration_parameters", .key = "per_channel", .fn = take_only, .only = "False"},
+	{.group = "calibration_parameters", .key = "per_channel", .fn = set_flag, .option = O_per_channel},
 	{.group = "calibration_parameters", .key = "run_on_cpu", .fn = set_list, .option = O_run_on_cpu},
 	{.group = "calibration_parameters", .key = "run_on_bpu", .fn = set_list, .option = O_run_on_bpu},
 	{.group = "calibration_parameters", .key = "optimization", .fn = optimization},
@@ -401,11 +312,14 @@ static const key_row keys[] = {
 	{.group = "quant_parameters", .key = "dtype", .fn = set_option, .option = O_dtype},
 	{.group = "quant_parameters", .key = "observer", .fn = set_option, .option = O_observer},
 	{.group = "quant_parameters", .key = "percentile", .fn = set_option, .option = O_percentile},
+	{.group = "quant_parameters", .key = "averaging_constant", .fn = set_option, .option = O_averaging_constant},
+	{.group = "quant_parameters", .key = "weight_dtype", .fn = qrules_weight_dtype},
+	{.group = "quant_parameters", .key = "high_precision_output", .fn = high_precision},
 	{.group = "quant_parameters", .key = "round", .fn = set_option, .option = O_round},
 	{.group = "quant_parameters", .key = "scale_divisor", .fn = set_option, .option = O_scale_divisor},
-	{.group = "quant_parameters", .key = "op_type", .fn = op_rules},
-	{.group = "quant_parameters", .key = "node_name", .fn = node_rules},
-	{.group = "quant_parameters", .key = "tensor", .fn = tensor_rules},
+	{.group = "quant_parameters", .key = "op_type", .fn = qrules_op},
+	{.group = "quant_parameters", .key = "node_name", .fn = qrules_node},
+	{.group = "quant_parameters", .key = "tensor", .fn = qrules_tensor},
 };
 
 static hb_status
@@ -425,14 +339,14 @@ group_read(config *g, const char *group, yaml_node_t *n)
 		return config_error(g, n, group, "takes keys and values");
 	hb_status st = HB_OK;
 	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-		yaml_node_t *k = node_at(g, p->key), *v = node_at(g, p->value);
-		const char *name = scalar(k);
+		yaml_node_t *k = config_node(g, p->key), *v = config_node(g, p->value);
+		const char *name = config_scalar(k);
 		const key_row *row = NULL;
 
 		for (size_t i = 0; name && i < HB_LEN(keys); i++)
 			if (!strcmp(keys[i].group, group) && !strcmp(keys[i].key, name))
 				row = &keys[i];
-		hb_status one = row ? row->fn(g, row, v, scalar(v))
+		hb_status one = row ? row->fn(g, row, v, config_scalar(v))
 				    : config_error(g, k, group, "unknown key '%s'", name ? name : "");
 		st = st == HB_OK ? one : st;
 	}
@@ -508,9 +422,9 @@ config_read(cli *c)
 	/* every problem is told in one go */
 	for (yaml_node_pair_t *p = root && st == HB_OK ? root->data.mapping.pairs.start : NULL;
 	     p && p < root->data.mapping.pairs.top; p++) {
-		const char *group = scalar(node_at(g, p->key));
-		hb_status one = group ? group_read(g, group, node_at(g, p->value))
-				      : config_error(g, node_at(g, p->key), NULL, "has a group whose name is no word");
+		const char *group = config_scalar(config_node(g, p->key));
+		hb_status one = group ? group_read(g, group, config_node(g, p->value))
+				      : config_error(g, config_node(g, p->key), NULL, "has a group whose name is no word");
 
 		st = st == HB_OK ? one : st;
 	}
@@ -521,13 +435,38 @@ config_read(cli *c)
 	return st;
 }
 
-bool
-config_crc(const cli *c, uint32_t *crc)
+static void
+remove_nodes(cli *c, hb_graph *g, const strings *words, bool by_type)
 {
-	if (!c->cfg || !c->cfg->nrules)
-		return false;
-	*crc = c->cfg->crc;
-	return true;
+	for (size_t i = 0; i < words->n; i++) {
+		const char *w = words->v[i];
+
+		/* the compiled model takes and gives integers at its borders as it is */
+		if (by_type && (!strcmp(w, "Quantize") || !strcmp(w, "Dequantize")))
+			continue;
+		if (!hb_pass_trim(g, w, by_type))
+			hb_warn(c->cx, by_type ? "remove_node_type" : "remove_node_name", "config", "no node '%s' stands alone at an input or an output", w);
+	}
+}
+
+hb_status
+config_edit(cli *c, hb_graph *g)
+{
+	const config *cfg = c->cfg;
+
+	if (!cfg)
+		return HB_OK;
+	if (cfg->output_nodes.n)
+		HB_TRY(hb_pass_set_outputs(g, cfg->output_nodes.v, cfg->output_nodes.n));
+	remove_nodes(c, g, &cfg->remove_types, true);
+	remove_nodes(c, g, &cfg->remove_names, false);
+	return HB_OK;
+}
+
+bool
+config_said(const cli *c, opt_id id)
+{
+	return c->cfg ? c->cfg->said[id] : c->set[id];
 }
 
 void
@@ -539,66 +478,6 @@ config_free(cli *c)
 }
 
 /* ---- what the pipeline asks ---- */
-
-static void
-overlay(hb_qconfig *q, const qrule *r)
-{
-	if (r->has_dtype) {
-		q->dtype = r->q.dtype;
-		q->none = r->q.none;
-	}
-	if (r->has_kind)
-		q->observer.kind = r->q.observer.kind;
-	if (r->has_percentile)
-		q->observer.percentile = r->q.observer.percentile;
-	if (r->has_constant)
-		q->observer.averaging_constant = r->q.observer.averaging_constant;
-	if (r->has_scale) {
-		q->observer.kind = HB_OBS_FIXED;
-		q->observer.fixed_scale = r->q.observer.fixed_scale;
-	}
-}
-
-/* The rule of a level that fits best: the longest literal prefix, of equals the later. */
-static const qrule *
-best_rule(const config *g, rule_level level, const char *name)
-{
-	const qrule *best = NULL;
-
-	for (size_t i = 0; name && i < g->nrules; i++) {
-		const qrule *r = &g->rules[i];
-
-		if (r->level == level && (!best || r->literal >= best->literal) && !fnmatch(r->match, name, 0))
-			best = r;
-	}
-	return best;
-}
-
-void
-config_base(cli *c, const hb_qconfig *q)
-{
-	if (c->cfg)
-		c->cfg->base = *q;
-}
-
-const hb_qconfig *
-config_quant(void *arg, const hb_node *n, const hb_tensor *t)
-{
-	config *g = arg;
-	const qrule *hit[] = {n ? best_rule(g, RULE_OP, n->op_type) : NULL, n ? best_rule(g, RULE_NODE, n->name) : NULL,
-			      t ? best_rule(g, RULE_TENSOR, t->name) : NULL};
-	hb_qconfig *q = NULL;
-
-	for (size_t i = 0; i < HB_LEN(hit); i++) {
-		if (!hit[i])
-			continue;
-		if (!q && (q = HB_NEW(g->c->arena, hb_qconfig)))
-			*q = g->base;
-		if (q)
-			overlay(q, hit[i]);
-	}
-	return q;
-}
 
 static int
 numbers(const strings *s, size_t i, float out[4])

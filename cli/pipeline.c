@@ -62,7 +62,8 @@ model_read(cli *c, const char *path, hb_graph **out)
 		return hb_error(c->cx, HB_ERR_INPUT, NULL, "onnx", "is an .hbm; an ONNX model is taken here");
 	HB_TRY(import_options(c, &o));
 	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
-	return hb_pass_shapes(*out, false);
+	HB_TRY(hb_pass_shapes(*out, false));
+	return config_edit(c, *out);
 }
 
 form
@@ -119,13 +120,31 @@ options_check(cli *c, const hb_march *m)
 {
 	hb_observer_kind kind;
 
-	if (c->a.observer && !hb_observer_kind_of(c->a.observer, &kind))
+	if (c->a.observer && !hb_observer_kind_of(c->a.observer, &kind) && strcmp(c->a.observer, "load") && strcmp(c->a.observer, "skip"))
 		return hb_error(c->cx, HB_ERR_USAGE, "--observer", "option", "unknown observer '%s'", c->a.observer);
 	if (m && c->a.dtype && !strcmp(c->a.dtype, "qint16") && !m->fig.int16)
 		return hb_error(c->cx, HB_ERR_USAGE, "--dtype", "march", "%s has no qint16 activations", m->name);
 	if (c->set[O_percentile] && c->a.observer && strcmp(c->a.observer, "percentile") && strcmp(c->a.observer, "mix"))
 		return hb_error(c->cx, HB_ERR_USAGE, "--percentile", "option", "goes with --observer percentile, not %s",
 				c->a.observer);
+	return HB_OK;
+}
+
+/* An error on the command line; an entry of the configuration may be for another model. */
+static hb_status
+unknown_name(cli *c, const hb_graph *g, const char *option, const char *name, bool by_config)
+{
+	near_names near = { .wanted = name };
+	char text[1024];
+
+	for (const hb_node *n = g->first; n; n = n->next) {
+		names_near(&near, n->name);
+		names_near(&near, n->op_type);
+	}
+	near_text(&near, text, sizeof(text));
+	if (!by_config)
+		return hb_error(c->cx, HB_ERR_USAGE, option, "option", "'%s' is neither a node of the model nor an operator%s", name, text);
+	hb_warn(c->cx, option, "config", "'%s' is neither a node of the model nor an operator%s", name, text);
 	return HB_OK;
 }
 
@@ -149,8 +168,7 @@ names_check(cli *c, const hb_graph *g)
 			for (size_t j = 0; !known && hb_op_at(j); j++)
 				known = !strcmp(name, hb_op_at(j)->name);
 			if (!known)
-				return hb_error(c->cx, HB_ERR_USAGE, option[k], "option", "'%s' is neither a node of the model nor an operator",
-						name);
+				HB_TRY(unknown_name(c, g, option[k], name, !config_said(c, k ? O_run_on_cpu : O_run_on_bpu)));
 		}
 	return HB_OK;
 }
@@ -160,8 +178,6 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 {
 	hb_place_options o = {.run_on_bpu = c->a.run_on_bpu.v,
 			      .nbpu = c->a.run_on_bpu.n,
-			      .run_on_cpu = c->a.run_on_cpu.v,
-			      .ncpu = c->a.run_on_cpu.n,
 			      .no_samples = !calib_given(c)};
 
 	HB_TRY(options_check(c, m));
@@ -172,6 +188,13 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 	HB_TRY(hb_pass_recognise(g));
 	HB_TRY(hb_pass_expand(g, m));
 	HB_TRY(hb_pass_fuse(g));
+	HB_TRY(config_rules_check(c, g, m));
+	strings on_cpu = {0};
+	for (size_t i = 0; i < c->a.run_on_cpu.n; i++)
+		HB_TRY(strings_add(c, &on_cpu, c->a.run_on_cpu.v[i]));
+	HB_TRY(config_excluded(c, g, &on_cpu));
+	o.run_on_cpu = on_cpu.v;
+	o.ncpu = on_cpu.n;
 	return hb_pass_place(g, m, &o);
 }
 
@@ -215,6 +238,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		.march = m,
 		.low_precision_output = c->a.int8_outputs,
 		.no_bias_correction = c->a.no_bias_correction,
+		.per_channel = c->a.per_channel,
 		.config = config_quant,
 		.config_arg = c->cfg,
 	};
@@ -225,6 +249,8 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		o.activations.dtype = HB_I16;
 	if (c->a.round && !strcmp(c->a.round, "half_up"))
 		o.round = HB_HALF_UP;
+	if (c->set[O_averaging_constant])
+		o.activations.observer.averaging_constant = c->a.averaging_constant;
 	if (c->a.observer)
 		hb_observer_kind_of(c->a.observer, &o.activations.observer.kind);
 	if (c->set[O_percentile])
@@ -232,7 +258,11 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 	if (!c->cfg)
 		o.config = NULL;
 	config_base(c, &o.activations);
+	if (c->a.print_config)
+		return print_config(c, g, &o);
 	HB_TRY(graph_ports(c, g, &ports));
+	if (c->a.observer && !strcmp(c->a.observer, "load") && !c->a.load_ranges && !hb_has_scales(g))
+		return hb_error(c->cx, HB_ERR_USAGE, "--observer", "option", "load takes ranges that are there: from --load-ranges, or the model's own scales");
 	HB_TRY(samples_open(c, &c->a.calib, ports, g->ninputs, &s));
 	HB_TRY(calib_load(c, &o));
 	HB_TRY(calib_open(c, &o));
@@ -240,7 +270,8 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		o.sample = samples_get;
 		o.arg = s;
 	} else if (!calib_given(c) && command_takes(c->cmd, O_calib) && !hb_has_scales(g)) {
-		hb_note(c->cx, NULL, "uncalibrated", "no samples (--calib): ranges are from seeded noise");
+		hb_note(c->cx, NULL, "uncalibrated", c->a.observer && !strcmp(c->a.observer, "skip") ? "samples are skipped: ranges are from seeded noise"
+			: "no samples (--calib): ranges are from seeded noise");
 	}
 	hb_status st = hb_pass_calibrate(g, &o);
 	if (s)

@@ -19,6 +19,9 @@ calib_check(cli *c)
 	bool given[] = { c->a.calib.n > 0, c->a.merge, c->a.load_ranges != NULL };
 	const char *first = NULL;
 
+	/* the words of hb_mapper for where ranges come from */
+	if (c->a.observer && (!strcmp(c->a.observer, "skip") || !strcmp(c->a.observer, "load")))
+		c->a.calib.n = 0;
 	if (!c->a.merge && c->nfiles > 1)
 		return hb_error(c->cx, HB_ERR_USAGE, c->files[1], "option", "one model is taken; more files go with --merge");
 	if (c->a.merge && c->nfiles < 2)

@@ -24,15 +24,14 @@ hb_const_is_data(const hb_node *n, int i)
 	return false;
 }
 
-/* Whether n's output is only ever seen inside its group. */
-static bool
-is_inner(const hb_node *n)
+bool
+hb_calib_is_inner(const hb_node *n)
 {
 	return n->group && n->group->last != n;
 }
 
-static hb_role
-role_of(const hb_node *n)
+hb_role
+hb_calib_role(const hb_node *n)
 {
 	if (!n->group)
 		return n->op->role;
@@ -71,13 +70,9 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 	const hb_qconfig *own = c->o->config ? c->o->config(c->o->config_arg, n, t) : NULL;
 	e->cfg = own ? *own : c->o->activations;
 	if (!own && is_places(t, PASSED_ON))
-		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX } };
-	if (!own && t->producer == n && n->op->own_scale)
-		e->cfg = (hb_qconfig){ .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = n->op->own_scale(n) } };
-	if (e->cfg.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
-		e->cfg.dtype = HB_I8;	/* a neighbour takes no int16 */
-		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);
-	}
+		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX }, .rule = "its readers take it for places" };
+	if (!own && n && t->producer == n && n->op->own_scale)
+		e->cfg = (hb_qconfig){ .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = n->op->own_scale(n) }, .rule = "the operator's own scale" };
 	t->user = e;
 	return e;
 }
@@ -163,7 +158,8 @@ stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 {
 	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
 	const hb_node *root = n->group ? n->group->root : n;
-	if (c->o->low_precision_output || t->q.from != HB_Q_OPEN || (n->group && (n->group->act || n->group->chain_in)))
+	const hb_edge *e = t->user;
+	if ((e->cfg.high_precision ? e->cfg.high_precision < 0 : c->o->low_precision_output) || t->q.from != HB_Q_OPEN || (n->group && (n->group->act || n->group->chain_in)))
 		return false;
 	if (c->scaled && !c->sampled) {	/* what the CPU goes on with in float */
 		for (size_t i = 0; i < t->nuses; i++) {
@@ -182,6 +178,33 @@ stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 	return false;
 }
 
+/* Does node n on the BPU read its operand i, which the BPU does not yield, as integers? */
+static bool
+reads_outside(const hb_node *n, int i)
+{
+	const hb_tensor *t = n->in[i];
+	return t && t->dtype == HB_F32 && !(t->producer && t->producer->on == HB_ON_BPU) && (!t->is_const || hb_const_is_data(n, i));
+}
+
+/* An edge for each tensor that BPU nodes yield or read, with the type it gets. */
+static hb_status
+make_edges(hb_calib *c)
+{
+	for (hb_node *n = c->g->first; n; n = n->next) {
+		if (n->on != HB_ON_BPU)
+			continue;
+		for (int i = 0; i < n->nin; i++) {
+			if (reads_outside(n, i) && !hb_calib_edge(c, n->in[i]->producer, n->in[i]))
+				return hb_nomem(c->g->cx, n->in[i]->name);
+		}
+		for (int i = 0; i < n->nout && !hb_calib_is_inner(n); i++) {
+			if (n->out[i] && !hb_calib_edge(c, n, n->out[i]))
+				return hb_nomem(c->g->cx, n->out[i]->name);
+		}
+	}
+	return hb_calib_types(c);
+}
+
 /* Which edges are quantized, and which of them have an observer. */
 static hb_status
 mark(hb_calib *c)
@@ -192,15 +215,12 @@ mark(hb_calib *c)
 		if (c->sampled && !c->o->no_bias_correction)
 			HB_TRY(hb_calib_want_means(c, n));
 		for (int i = 0; i < n->nin; i++) {
-			hb_tensor *t = n->in[i];
-			if (!t || t->dtype != HB_F32 || (t->producer && t->producer->on == HB_ON_BPU))
-				continue;
-			if (!t->is_const || hb_const_is_data(n, i))
-				HB_TRY(observe(c, n, t));
+			if (reads_outside(n, i))
+				HB_TRY(observe(c, n, n->in[i]));
 		}
-		if (is_inner(n))
+		if (hb_calib_is_inner(n))
 			continue;
-		hb_role role = role_of(n);
+		hb_role role = hb_calib_role(n);
 		for (int i = 0; i < n->nout; i++) {
 			hb_tensor *t = n->out[i];
 			if (!t)
@@ -328,9 +348,9 @@ set_scales(hb_calib *c)
 			HB_TRY(set_observed(c, t, e));
 	}
 	for (hb_node *n = c->g->first; n; n = n->next) {
-		if (n->on != HB_ON_BPU || is_inner(n))
+		if (n->on != HB_ON_BPU || hb_calib_is_inner(n))
 			continue;
-		hb_role role = role_of(n);
+		hb_role role = hb_calib_role(n);
 		for (int i = 0; i < n->nout; i++) {
 			hb_tensor *t = n->out[i];
 			const hb_edge *e = t ? t->user : NULL;
@@ -362,10 +382,40 @@ gather(hb_calib *c)
 	return c->o->nstats ? hb_calib_merge_stats(c) : hb_calib_run(c, INT64_MAX, tap);
 }
 
+static void
+tell_plan(const hb_calib *c)
+{
+	for (size_t i = 0; i < c->g->ninputs; i++) {
+		const hb_edge *e = c->g->inputs[i]->user;
+		if (e && e->observer)
+			c->o->plan(c->o->plan_arg, NULL, c->g->inputs[i], &e->cfg, true);
+	}
+	for (const hb_node *n = c->g->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++) {
+			const hb_edge *e = n->out[i] && !hb_calib_is_inner(n) ? n->out[i]->user : NULL;
+			if (!e)
+				continue;
+			hb_qconfig q = e->cfg;
+			if (e->wide)
+				q.dtype = HB_I32;
+			if (hb_calib_role(n) == HB_ROLE_BOOL)
+				q.dtype = HB_BOOL;
+			if (hb_calib_role(n) == HB_ROLE_INDEX)
+				q.dtype = HB_I32;
+			c->o->plan(c->o->plan_arg, n, n->out[i], &q, e->observer);
+		}
+	}
+}
+
 static hb_status
 calibrate(hb_calib *c)
 {
+	HB_TRY(make_edges(c));
 	HB_TRY(mark(c));
+	if (c->o->plan) {
+		tell_plan(c);
+		return HB_OK;
+	}
 	if (c->o->save_stats || c->o->save_ranges)
 		HB_TRY(observe_rest(c));
 	HB_TRY(gather(c));
@@ -388,7 +438,7 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
 		t->user = NULL;
 		t->means = NULL;
-		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
+		if (t->q.from == HB_Q_OPEN || (t->producer && hb_calib_is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}
 	hb_status st = calibrate(&c);

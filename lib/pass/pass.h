@@ -33,6 +33,11 @@ hb_status hb_pass_expand(hb_graph *g, const hb_march *m);
 /* Runs n, whose inputs are constant, and takes it out of the graph: its outputs are constants. */
 hb_status hb_pass_fold(hb_graph *g, hb_node *n);
 
+/* The outputs of these nodes (or these tensors) are the model's, and nothing else is. HB_ERR_USAGE where one is unknown. */
+hb_status hb_pass_set_outputs(hb_graph *g, const char *const *names, size_t n);
+/* Takes nodes of this type, or name, away where they stand at an input or an output with one operand; how many. */
+int hb_pass_trim(hb_graph *g, const char *word, bool by_type);
+
 /* ---- absorb: models that arrive quantized (SEMANTICS 6) ---- */
 
 /* QuantizeLinear and DequantizeLinear become scales (q.from) on the tensors they stand on: constant ones
@@ -55,6 +60,9 @@ typedef struct hb_qconfig {		/* what one node or tensor gets */
 	hb_dtype dtype;			/* HB_I8, HB_I16 */
 	hb_observer_cfg observer;
 	bool none;			/* stays in float */
+	int8_t high_precision;		/* a model output of a layer with weights: 1 stays int32, -1 does not, 0 as the options say */
+	int dtype_level;		/* how specific what said dtype is: 0 for all, then by operator, node, tensor */
+	const char *rule;		/* what said so, for reports; NULL: the options */
 } hb_qconfig;
 
 /* Ranges as a file keeps them (hbcc-config(5)): of every tensor of float values, in the order of the graph. */
@@ -97,6 +105,7 @@ typedef struct hb_calib_options {
 	hb_round round;
 	bool divisor_qmax;
 	bool low_precision_output;	/* model outputs of conv and gemm are quantized, not int32 */
+	bool per_channel;		/* a scale a channel where the readers are depthwise convolutions */
 	bool no_bias_correction;	/* biases do not make up for what rounding the weights takes off the mean output */
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
 	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
@@ -110,7 +119,11 @@ typedef struct hb_calib_options {
 	const hb_ranges *ranges;	/* in place of samples too: chosen by an earlier run */
 	hb_buf *save_stats;		/* gets the statistics, and no scale is set */
 	hb_ranges *save_ranges;		/* gets a row a tensor, of what is not quantized too */
-	/* More specific configuration of tensor t of node n, or NULL. */
+	/* Told what each quantized edge gets, in the order of the graph; nothing is run then and no scale is set. n: what
+	 * yields t, or NULL. observed: has a range of its own, else its scale comes from its operand or is derived. */
+	void (*plan)(void *arg, const hb_node *n, const hb_tensor *t, const hb_qconfig *q, bool observed);
+	void *plan_arg;
+	/* More specific configuration of tensor t that node n (NULL: none) yields, or NULL. */
 	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
 	void *config_arg;
 } hb_calib_options;

@@ -1,0 +1,143 @@
+/* calib_types.c: int8 or int16 for each edge. Edges that one scale passes through have one type; so have the operands
+ * and the result of a concatenation, an addition, a pool. Of what the configuration says about any of them the most
+ * specific holds, int16 where equals differ; where a march takes no int16 beside one of them, those that share its
+ * scale are int8. */
+#include "lib/pass/calib.h"
+
+typedef struct classes {
+	hb_calib *c;
+	int *same, *linked;		/* by tensor id: a representative, towards the root */
+	hb_tensor **at;			/* tensors by id, those with an edge that has no type of its own */
+	int n;
+} classes;
+
+static int
+root_of(int *up, int i)
+{
+	while (up[i] != i)
+		i = up[i] = up[up[i]];
+	return i;
+}
+
+static void
+join(int *up, const hb_tensor *a, const hb_tensor *b)
+{
+	int x = root_of(up, a->id), y = root_of(up, b->id);
+	up[HB_MAX(x, y)] = HB_MIN(x, y);
+}
+
+static bool
+takes_part(const hb_tensor *t)
+{
+	return t && t->user && t->dtype == HB_F32 && t->q.from == HB_Q_OPEN;
+}
+
+/* Operators whose operands and result change type together. */
+static bool
+is_linked(const hb_node *n)
+{
+	static const char *const ops[] = {
+		"Add", "Sub", "Sum", "Concat", "Max", "Min", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+	};
+	for (size_t i = 0; i < HB_LEN(ops); i++) {
+		if (!strcmp(n->op_type, ops[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+join_node(classes *k, const hb_node *n)
+{
+	const hb_tensor *out = n->group ? n->group->last->out[0] : n->out[0];
+	bool pass = !n->group && n->op->role == HB_ROLE_PASS, linked = is_linked(n) && !(n->group && n->group->chain_in);
+	if ((n->group && n->group->bias == n) || !takes_part(out))
+		return;
+	for (int i = 0; i < n->nin && (pass || linked); i++) {
+		if (!takes_part(n->in[i]) || (pass && i))
+			continue;
+		if (pass)
+			join(k->same, n->in[i], out);
+		join(k->linked, n->in[i], out);
+	}
+	for (int i = 1; pass && i < n->nout; i++) {
+		if (!takes_part(n->out[i]))
+			continue;
+		join(k->same, n->out[i], out);
+		join(k->linked, n->out[i], out);
+	}
+}
+
+/* The most specific word about the type in each class, at its root: level << 1 | int16. */
+static void
+choose(classes *k, int *word)
+{
+	for (int i = 0; i < k->n; i++) {
+		if (!k->at[i])
+			continue;
+		const hb_edge *e = k->at[i]->user;
+		int r = root_of(k->linked, i);
+		word[r] = HB_MAX(word[r], e->cfg.dtype_level << 1 | (e->cfg.dtype == HB_I16));
+	}
+	for (int i = 0; i < k->n; i++) {
+		if (!k->at[i])
+			continue;
+		hb_edge *e = k->at[i]->user;
+		hb_dtype dt = word[root_of(k->linked, i)] & 1 ? HB_I16 : HB_I8;
+		if (e->cfg.dtype != dt)
+			e->cfg.rule = "as what it is added to, joined with or passed on from";
+		e->cfg.dtype = dt;
+	}
+}
+
+/* int8 where a neighbour of a class that shares a scale takes no int16. */
+static void
+fall_back(classes *k, int *blocked)
+{
+	const hb_march *m = k->c->o->march;
+	for (int i = 0; i < k->n; i++) {
+		const hb_edge *e = k->at[i] ? k->at[i]->user : NULL;
+		int r = e ? root_of(k->same, i) : 0;
+		if (e && e->cfg.dtype == HB_I16 && blocked[r] == 0 && !hb_march_takes(m, k->at[i], HB_I16))
+			blocked[r] = i + 1;
+	}
+	for (int i = 0; i < k->n; i++) {
+		hb_edge *e = k->at[i] ? k->at[i]->user : NULL;
+		int by = e ? blocked[root_of(k->same, i)] : 0;
+		if (!by || e->cfg.dtype != HB_I16)
+			continue;
+		e->cfg.dtype = HB_I8;
+		e->cfg.rule = "an operator beside it takes no int16";
+		if (by == i + 1)
+			hb_note(k->c->g->cx, k->at[i]->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", m->name);
+		else
+			hb_note(k->c->g->cx, k->at[i]->name, "int16-neighbour", "is int8: it has the scale of '%s', and an operator beside that takes no int16 on %s",
+				k->at[by - 1]->name, m->name);
+	}
+}
+
+hb_status
+hb_calib_types(hb_calib *c)
+{
+	int n = c->g->next_tensor;
+	classes k = {
+		.c = c, .n = n, .same = HB_NEW_N(c->arena, int, n), .linked = HB_NEW_N(c->arena, int, n), .at = HB_NEW_N(c->arena, hb_tensor *, n),
+	};
+	int *word = HB_NEW_N(c->arena, int, n), *blocked = HB_NEW_N(c->arena, int, n);
+	if (!k.same || !k.linked || !k.at || !word || !blocked)
+		return hb_nomem(c->g->cx, "calibrate");
+	for (int i = 0; i < n; i++)
+		k.same[i] = k.linked[i] = i;
+	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
+		if (takes_part(t))
+			k.at[t->id] = t;
+	}
+	for (const hb_node *m = c->g->first; m; m = m->next) {
+		if (m->on == HB_ON_BPU)
+			join_node(&k, m);
+	}
+	choose(&k, word);
+	if (c->o->march)
+		fall_back(&k, blocked);
+	return HB_OK;
+}
