@@ -216,8 +216,9 @@ hb_fx_limits(const hb_node *n, const hb_q *q, hb_round r, int32_t *qmin, int32_t
 
 	*qmin = hb_qmin(q->dtype);
 	*qmax = hb_qmax(q->dtype);
-	if (!act || !act->op->lut || q->nscales > 1)
+	if (!act || !act->op->lut || (q->nscales > 1 && q->dtype == HB_I32))
 		return;
+	/* of channels' scales q->scale is the coarsest: its limits hold for the finer ones, which the type ends first */
 	*qmin = hb_quantize((float)act->op->lut(act, -INFINITY), q->scale, q->dtype, r);
 	*qmax = hb_quantize((float)act->op->lut(act, INFINITY), q->scale, q->dtype, r);
 }

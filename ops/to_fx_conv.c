@@ -31,8 +31,23 @@ typedef struct demand {
 	double in_scale, in_max;	/* of the input: scale, largest magnitude of its integers */
 	double add_scale, add_max;	/* of the addend; add_scale 0: none */
 	double out_scale;		/* 0: the accumulator is the output */
+	const float *in_scales, *out_scales;	/* of each channel, where they differ; or NULL */
+	int64_t in_channels, channels;
 	hb_round round;
 } demand;
+
+/* What is asked of output channel c: a depthwise convolution's reads one input channel. */
+static demand
+at_channel(const demand *d, int64_t c)
+{
+	demand at = *d;
+
+	if (d->in_scales)
+		at.in_scale = d->in_scales[c / (d->channels / d->in_channels)];
+	if (d->out_scales)
+		at.out_scale = d->out_scales[c];
+	return at;
+}
 
 static double
 round_to(double v, hb_round r)
@@ -154,10 +169,11 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 		float s = largest > 0 ? hb_scale_of(absmax[c], HB_I8, false) : 1;
 		if (f->given)
 			s = (float)(hb_q_scale(f->given, f->per_group ? c % f->per_group : c) * fabs(f->gain));
-		float fitted = fit_scale(f, c, bias[c], s, d);
+		const demand at = at_channel(d, c);
+		float fitted = fit_scale(f, c, bias[c], s, &at);
 
 		raised += fitted != s;
-		HB_TRY(quantize_channel(cv, n, f, c, bias[c], fitted, d, r));
+		HB_TRY(quantize_channel(cv, n, f, c, bias[c], fitted, &at, r));
 	}
 	if (raised)
 		hb_node_warn(cv->from->cx, n, "channel-scale", "%lld of %lld channels need a coarser weight scale, or bias and sums would leave int32",
@@ -252,11 +268,15 @@ layer_begin(hb_convert *cv, hb_node *n, int64_t channels, int channel_axis, laye
 	l->r.q = HB_NEW_N(cv->to->arena, int8_t, HB_MAX(hb_tensor_elems(w), 1));
 	if (!l->x || (add && !l->add) || !l->bias || !l->r.scales || !l->r.rec || !l->r.q)
 		return HB_ERR_NOMEM;
-	if (l->x->q.nscales > 1 || (add && l->add->q.nscales > 1))
+	bool depthwise = !strcmp(n->op_type, "Conv") && w->shape.dim[1] == 1 && l->x->q.axis == 1 && l->x->q.nscales == l->x->shape.dim[1];
+
+	if ((l->x->q.nscales > 1 && !depthwise) || (add && l->add->q.nscales > 1))
 		return HB_FX_REFUSE(cv, n, "an operand has a scale a channel");
 	l->d = (demand){
 		.in_scale = l->x->q.scale, .in_max = -(double)hb_qmin(l->x->dtype), .round = cv->round,
 		.out_scale = l->out_from->q.dtype == HB_I32 ? 0 : l->out_from->q.scale,
+		.in_scales = l->x->q.nscales > 1 ? l->x->q.scales : NULL, .in_channels = l->x->q.nscales, .channels = channels,
+		.out_scales = l->out_from->q.dtype != HB_I32 && l->out_from->q.nscales > 1 ? l->out_from->q.scales : NULL,
 		.add_scale = add ? l->add->q.scale : 0, .add_max = add ? -(double)hb_qmin(l->add->dtype) : 0,
 	};
 	if (l->d.in_max == 0)
@@ -277,7 +297,7 @@ wide_scales(hb_convert *cv, layer *l)
 	if (!s)
 		return hb_nomem(cv->from->cx, l->n->name);
 	for (int64_t c = 0; c < l->channels; c++)
-		s[c] = (float)(l->d.in_scale * l->r.scales[c]);
+		s[c] = (float)(at_channel(&l->d, c).in_scale * l->r.scales[c]);
 	q->nscales = (int)l->channels;
 	q->axis = l->channel_axis;
 	q->scale = s[0];

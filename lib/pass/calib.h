@@ -11,6 +11,7 @@ typedef struct hb_edge {
 	hb_qconfig cfg;
 	hb_observer *observer;		/* NULL: its scale comes from another edge */
 	bool wide;			/* stays int32 */
+	bool tried;			/* of the observer default: its kind is what is being tried, or was taken */
 	bool spare;			/* observed for a file alone: the scale is not this observer's */
 	hb_channels *channels;		/* ranges of channels, where they are wanted; else NULL */
 	double *sums;			/* of each channel, where a layer's bias wants means; else NULL */
@@ -33,6 +34,9 @@ typedef struct hb_calib {
 	uint8_t *kept;			/* inputs of the first nkept samples, one after the other; NULL: not kept */
 	int64_t nkept;
 	size_t sample_bytes;		/* of all inputs */
+	bool channels_now;		/* scales of channels are set where they can be */
+	void *trials;			/* of calib_try.c, while it runs */
+	hb_status (*after)(struct hb_calib *c, const hb_val *in, const hb_val *out);	/* each run of the float model; or NULL */
 } hb_calib;
 
 /* The edge of t, made with the configuration of node n where it is new; NULL without memory. */
@@ -46,6 +50,14 @@ bool hb_calib_is_inner(const hb_node *n);
 hb_role hb_calib_role(const hb_node *n);
 /* int8 or int16 for every edge: those that share a scale or are added up have one type. */
 hb_status hb_calib_types(hb_calib *c);
+
+/* May t have a scale a channel? And gives it, of these magnitudes, behind the scale that it has. */
+bool hb_calib_takes_channels(const hb_tensor *t);
+hb_status hb_calib_set_channels(const hb_calib *c, hb_tensor *t, const float *absmax);
+/* q of all edges, from what was observed. */
+hb_status hb_calib_set_scales(hb_calib *c);
+/* Chooses for the edges whose observer is the default. */
+hb_status hb_calib_try(hb_calib *c);
 
 /* What the edge's observer chooses. */
 hb_q hb_calib_choose(const hb_calib *c, const hb_edge *e);

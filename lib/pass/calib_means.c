@@ -65,17 +65,31 @@ add_sums(hb_calib *c, const hb_edge *e, const hb_val *v, const float *x, double 
 	hb_parallel(c->g->cx, j.channels, HB_MAX(1, 65536 / HB_MAX(j.outer * j.inner, 1)), sum_channels, &j);
 }
 
+/* v's values as quantized by q, into c->quantized. */
+static void
+fake_quantize(const hb_calib *c, const hb_q *q, const hb_val *v, int64_t n)
+{
+	const float *x = v->data;
+	if (q->nscales == 1) {
+		hb_fake_quant_n(c->g->cx, x, q->scale, q->dtype, c->o->round, c->quantized, n);
+		return;
+	}
+	int64_t inner = hb_shape_span(&v->shape, q->axis + 1, v->shape.rank);
+	for (int64_t at = 0; at < n; at += inner)
+		hb_fake_quant_n(c->g->cx, x + at, q->scales[at / inner % q->nscales], q->dtype, c->o->round, c->quantized + at, inner);
+}
+
 static void
 tap_means(void *arg, hb_tensor *t, const hb_val *v)
 {
 	hb_calib *c = arg;
 	hb_edge *e = t->user;
 	int64_t n = hb_shape_elems(&v->shape);
-	if (!e || !e->sums || v->dtype != HB_F32 || e->mean_q[0].nscales != 1 || !n)
+	if (!e || !e->sums || v->dtype != HB_F32 || e->mean_q[0].nscales < 1 || !n)
 		return;
 	add_sums(c, e, v, v->data, e->sums);
-	for (int k = 0; k < 2 && e->mean_q[k].nscales == 1; k++) {
-		hb_fake_quant_n(c->g->cx, v->data, e->mean_q[k].scale, e->mean_q[k].dtype, c->o->round, c->quantized, n);
+	for (int k = 0; k < 2 && e->mean_q[k].nscales > 0; k++) {
+		fake_quantize(c, &e->mean_q[k], v, n);
 		add_sums(c, e, v, c->quantized, e->qsums[k]);
 	}
 	e->count += n / v->shape.dim[e->channel_dim];
@@ -89,7 +103,7 @@ set_means(hb_calib *c)
 		if (!e || !e->sums || !e->count)
 			continue;
 		int64_t n = t->shape.dim[e->channel_dim];
-		for (int k = 0; k < 2 && e->mean_q[k].nscales == 1; k++) {
+		for (int k = 0; k < 2 && e->mean_q[k].nscales > 0; k++) {
 			double *m = e->means[k] = HB_NEW_N(c->g->arena, double, 2 * n);
 			if (!m)
 				return hb_nomem(c->g->cx, t->name);
@@ -98,7 +112,7 @@ set_means(hb_calib *c)
 				m[i] = finite ? e->sums[i] / (double)e->count : 0;
 				m[n + i] = finite ? e->qsums[k][i] / (double)e->count : 0;
 			}
-			if (!hb_q_same(&e->mean_q[k], &t->q))
+			if (k ? !hb_q_same(&e->mean_q[k], &t->q) : t->q.dtype == HB_NONE)
 				continue;
 			t->means = m;
 			t->means_dim = e->channel_dim;

@@ -48,7 +48,7 @@ save_row(hb_calib *c, const hb_tensor *t, const hb_edge *e)
 	row->max = r.max;
 	row->nonfinite = r.nonfinite;
 	row->observer = hb_observer_name(e->cfg.observer.kind);
-	if (e->channels) {
+	if (e->channels && t->q.nscales > 1) {
 		float *v = HB_NEW_N(to->arena, float, e->channels->n);
 		if (!v)
 			return hb_nomem(c->g->cx, t->name);
@@ -87,7 +87,7 @@ hb_calib_load_means(hb_calib *c)
 	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
 		const hb_edge *e = t->user;
 		const hb_range_row *r = e && e->sums ? hb_ranges_find(c->o->ranges, t->name) : NULL;
-		if (!e || !e->sums || t->q.nscales != 1)
+		if (!e || !e->sums || t->q.nscales < 1)
 			continue;
 		bool fits = r && r->means_dim == e->channel_dim && r->nmeans == t->shape.dim[e->channel_dim];
 		for (int k = 0; fits && k < 2; k++) {

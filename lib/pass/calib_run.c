@@ -103,6 +103,8 @@ hb_calib_run(hb_calib *c, int64_t limit, hb_tap *look)
 		if (st != HB_OK || !more)
 			break;
 		st = hb_exec_run(ex, in, out, look, c);
+		if (st == HB_OK && c->after)
+			st = c->after(c, in, out);
 		hb_progress(g->cx, "calibrate", ++k, c->o->sample ? 0 : HB_MIN(limit, c->sampled ? c->nkept : NOISE_BATCHES));
 	}
 	hb_exec_free(ex);

@@ -98,7 +98,7 @@ fall_back(classes *k, int *blocked)
 	for (int i = 0; i < k->n; i++) {
 		const hb_edge *e = k->at[i] ? k->at[i]->user : NULL;
 		int r = e ? root_of(k->same, i) : 0;
-		if (e && e->cfg.dtype == HB_I16 && blocked[r] == 0 && !hb_march_takes(m, k->at[i], HB_I16))
+		if (e && e->cfg.dtype == HB_I16 && blocked[r] == 0 && !(m->fig.int16 && hb_march_takes(m, k->at[i], HB_I16)))
 			blocked[r] = i + 1;
 	}
 	for (int i = 0; i < k->n; i++) {

@@ -129,6 +129,11 @@ observe(hb_calib *c, hb_node *n, hb_tensor *t)
 		e->cfg.observer.whole = c->o->save_stats || c->o->nstats;
 	if (e && !e->observer)
 		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
+	if (e && !e->channels && (c->o->per_channel || e->cfg.observer.kind == HB_OBS_DEFAULT) && hb_calib_takes_channels(t)) {
+		e->channels = hb_channels_new(c->arena, t->shape.dim[1], e->cfg.observer.kind == HB_OBS_MOVING ? e->cfg.observer.averaging_constant : 0);
+		if (!e->channels)
+			return hb_nomem(c->g->cx, t->name);
+	}
 	return e && e->observer ? HB_OK : hb_nomem(c->g->cx, t->name);
 }
 
@@ -264,6 +269,8 @@ tap(void *arg, hb_tensor *t, const hb_val *v)
 	hb_edge *e = t->user;
 	if (e && e->observer && v->dtype == HB_F32)
 		hb_observer_add(c->g->cx, e->observer, v->data, hb_shape_elems(&v->shape));
+	if (e && e->channels)
+		hb_channels_add(c->g->cx, e->channels, v->data, hb_shape_span(&v->shape, 0, 1), hb_shape_span(&v->shape, 2, v->shape.rank));
 }
 
 static void
@@ -283,7 +290,7 @@ range_of(const hb_calib *c, const hb_tensor *t, const hb_edge *e, hb_range *r, c
 {
 	*observer = hb_observer_name(t->is_const ? HB_OBS_MINMAX : e->cfg.observer.kind);
 	if (!c->o->ranges || t->is_const || e->cfg.observer.kind == HB_OBS_FIXED) {
-		hb_observer_range(e->observer, r);
+		hb_observer_range_as(e->observer, &e->cfg.observer, e->cfg.dtype, r);
 		return HB_OK;
 	}
 	const hb_range_row *row = hb_ranges_find(c->o->ranges, t->name);
@@ -307,8 +314,27 @@ hb_q
 hb_calib_choose(const hb_calib *c, const hb_edge *e)
 {
 	hb_range r;
-	hb_observer_range(e->observer, &r);
+	hb_observer_range_as(e->observer, &e->cfg.observer, e->cfg.dtype, &r);
 	return q_of(c, e, &r, hb_observer_name(e->cfg.observer.kind));
+}
+
+/* Of a file of ranges, where it has them; else of what was observed, where it is asked for. */
+static hb_status
+set_channels(const hb_calib *c, hb_tensor *t, const hb_edge *e)
+{
+	const hb_range_row *row = c->o->ranges ? hb_ranges_find(c->o->ranges, t->name) : NULL;
+	if (t->is_const || t->q.dtype != HB_I8 || e->cfg.observer.kind == HB_OBS_FIXED || !hb_calib_takes_channels(t))
+		return HB_OK;
+	if (c->o->ranges)
+		return row && row->nchannels == t->shape.dim[1] ? hb_calib_set_channels(c, t, row->channels) : HB_OK;
+	if (!e->channels || !(c->o->per_channel || c->channels_now))
+		return HB_OK;
+	float *absmax = HB_NEW_N(c->arena, float, e->channels->n);
+	if (!absmax)
+		return hb_nomem(c->g->cx, t->name);
+	for (int64_t i = 0; i < e->channels->n; i++)
+		absmax[i] = HB_MAX(HB_MAX(-e->channels->min[i], e->channels->max[i]), 0.0f);
+	return hb_calib_set_channels(c, t, absmax);
 }
 
 static hb_status
@@ -325,7 +351,7 @@ set_observed(hb_calib *c, hb_tensor *t, const hb_edge *e)
 	if (r.nonfinite)
 		hb_warn(c->g->cx, t->name, "nonfinite", "%lld values of tensor '%s' were infinite or no number; they were left out",
 			(long long)r.nonfinite, t->name);
-	return HB_OK;
+	return set_channels(c, t, e);
 }
 
 static bool
@@ -339,8 +365,8 @@ equal_inputs(const hb_node *n)
 	return true;
 }
 
-static hb_status
-set_scales(hb_calib *c)
+hb_status
+hb_calib_set_scales(hb_calib *c)
 {
 	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
 		const hb_edge *e = t->user;
@@ -422,7 +448,8 @@ calibrate(hb_calib *c)
 	if (c->o->save_stats)
 		return hb_calib_save_stats(c);
 	observe_consts(c);
-	HB_TRY(set_scales(c));
+	HB_TRY(hb_calib_try(c));
+	HB_TRY(hb_calib_set_scales(c));
 	HB_TRY(hb_calib_find_means(c));
 	return c->o->save_ranges ? hb_calib_save_ranges(c) : HB_OK;
 }

@@ -44,7 +44,7 @@ pair_half(qdq *c, const char *op, hb_tensor *in, hb_tensor *out, const hb_q *q)
 static bool
 has_pair(const hb_tensor *t)
 {
-	return (t->q.dtype == HB_I8 || t->q.dtype == HB_I16) && t->q.nscales == 1 && t->dtype == HB_F32;
+	return (t->q.dtype == HB_I8 || t->q.dtype == HB_I16) && t->q.nscales >= 1 && t->dtype == HB_F32;
 }
 
 static bool
@@ -158,7 +158,7 @@ bias(qdq *c, hb_node *root, const char *name, hb_tensor **out)
 {
 	hb_node *f = fixed_of(c, root);
 	*out = NULL;
-	if (!f || f->nin < 3 || !f->in[1] || f->in[1]->q.dtype != HB_I8 || root->in[0]->q.nscales != 1 || hb_attr_f(root, "beta", 1) != 1)
+	if (!f || f->nin < 3 || !f->in[1] || f->in[1]->q.dtype != HB_I8 || root->in[0]->q.nscales < 1 || hb_attr_f(root, "beta", 1) != 1)
 		return HB_OK;
 	int64_t channels = f->in[2]->shape.dim[0];
 	const int32_t *rec = hb_tensor_data(c->fixed, f->in[2]);
@@ -166,8 +166,9 @@ bias(qdq *c, hb_node *root, const char *name, hb_tensor **out)
 	*out = rec ? hb_tensor_const(c->to, name, HB_F32, &s, NULL) : NULL;
 	if (!*out)
 		return HB_ERR_NOMEM;
+	const hb_q *x = &root->in[0]->q;
 	for (int64_t k = 0; k < channels; k++)
-		((float *)(uintptr_t)(*out)->data)[k] = (float)(rec[4 * k] * ((double)root->in[0]->q.scale * hb_q_scale(&f->in[1]->q, k)));
+		((float *)(uintptr_t)(*out)->data)[k] = (float)(rec[4 * k] * ((double)hb_q_scale(x, k * x->nscales / channels) * hb_q_scale(&f->in[1]->q, k)));
 	return HB_OK;
 }
 

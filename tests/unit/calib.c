@@ -24,6 +24,7 @@ network(hb_ctx *cx)
 		t = test_node(g, "Relu", "r0", t, NULL, NULL, NULL);
 		t = test_node(g, "MaxPool", "p0", t, NULL, NULL, NULL);
 		hb_attr_set_ints(g, t->producer, "kernel_shape", (int64_t[]){ 2, 2 }, 2);
+		hb_attr_set_ints(g, t->producer, "strides", (int64_t[]){ 2, 2 }, 2);
 	}
 	test_output(g, t);
 	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
@@ -79,11 +80,228 @@ memory_is_the_same_for_10_and_10000_samples(void **state)
 	assert_int_equal(memory_with(10, HB_OBS_MSE, true), memory_with(10000, HB_OBS_MSE, true));
 }
 
+/* ---- a scale a channel ---- */
+
+enum { CHANNELS = 12, SIDE = 16 };
+
+/* Conv, Relu, depthwise Conv; the channels between differ by up to 2^6. */
+static hb_graph *
+depthwise(hb_ctx *cx)
+{
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = test_input(g, "x", test_shape(4, 1, 3, SIDE, SIDE));
+	hb_shape s = test_shape(4, CHANNELS, 3, 1, 1), d = test_shape(4, CHANNELS, 1, 3, 3);
+	hb_tensor *w = hb_tensor_const(g, "w", HB_F32, &s, NULL), *dw = hb_tensor_const(g, "dw", HB_F32, &d, NULL);
+
+	for (int i = 0; i < CHANNELS * 3; i++)
+		((float *)(uintptr_t)w->data)[i] = ldexpf(sinf((float)i * 2.3f), i / 3 % 7 - 6);
+	for (int i = 0; i < CHANNELS * 9; i++)	/* what follows makes the channels equal again */
+		((float *)(uintptr_t)dw->data)[i] = ldexpf(cosf((float)i * 0.9f), 6 - i / 9 % 7);
+	x = test_node(g, "Conv", "c", x, w, NULL, NULL);
+	x = test_node(g, "Relu", "mid", x, NULL, NULL, NULL);
+	x = test_node(g, "Conv", "y", x, dw, NULL, NULL);
+	assert_true(hb_attr_set_i(g, x->producer, "group", CHANNELS));
+	test_output(g, x);
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	assert_int_equal(hb_pass_fuse(g), HB_OK);
+	for (hb_node *n = g->first; n; n = n->next)
+		n->on = HB_ON_BPU;
+	return g;
+}
+
+static void
+run_graph(hb_graph *g, const hb_val *in, float *y)
+{
+	hb_val out[1];
+	hb_status st;
+	hb_exec *ex = hb_exec_new(g, &st);
+
+	assert_non_null(ex);
+	assert_int_equal(hb_exec_run(ex, in, out, NULL, NULL), HB_OK);
+	memcpy(y, out[0].data, sizeof(float) * (size_t)hb_shape_elems(&out[0].shape));
+	hb_exec_free(ex);
+}
+
+/* SQNR of the fixed-point graph; `apart`: how many steps of the output it is from the fake-quantized one at most. */
+static double
+loss(bool per_channel, hb_dtype dt, double *apart, int *nscales)
+{
+	enum { OUT = CHANNELS * (SIDE - 2) * (SIDE - 2) };
+	static float data[3 * SIDE * SIDE], real[OUT], fixed[OUT], fake[OUT];
+	hb_ctx *cx = test_ctx(NULL, 1);
+	feed f = { .cx = cx, .count = 3 };
+	hb_graph *g = depthwise(cx), *fx, *qdq;
+	hb_calib_options o = {
+		.activations = { .dtype = dt, .observer = { .kind = HB_OBS_MINMAX } }, .low_precision_output = true, .sample = sample, .arg = &f,
+		.per_channel = per_channel,
+	};
+	hb_val in = { HB_F32, g->inputs[0]->shape, data };
+	hb_measure m = { 0 };
+
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fx), HB_OK);
+	assert_int_equal(hb_pass_qdq(g, fx, false, &qdq), HB_OK);
+	for (int i = 0; i < 3 * SIDE * SIDE; i++)
+		data[i] = sinf((float)(i + 1) * 2);
+	run_graph(g, &in, real);
+	run_graph(fx, &in, fixed);
+	run_graph(qdq, &in, fake);
+	hb_measure_add(&m, real, fixed, OUT);
+	*apart = 0;
+	for (int i = 0; i < OUT; i++)
+		*apart = fmax(*apart, fabs((double)fixed[i] - fake[i]) / g->outputs[0]->q.scale);
+	*nscales = hb_tensor_find(g, "mid")->q.nscales;
+	hb_ctx_free(cx);
+	return hb_measure_sqnr(&m);
+}
+
+static void
+channels_before_a_depthwise_convolution_have_scales_of_their_own(void **state)
+{
+	double apart;
+	int n;
+	double one = loss(false, HB_I8, &apart, &n);
+
+	(void)state;
+	assert_int_equal(n, 1);
+	double each = loss(true, HB_I8, &apart, &n);
+	assert_int_equal(n, CHANNELS);
+	assert_true(apart <= 1.01);
+	assert_true(each > one + 10);
+	loss(true, HB_I16, &apart, &n);
+	assert_int_equal(n, 1);
+}
+
+/* ---- the observer default ---- */
+
+static double
+cosine_of(hb_observer_kind kind, double percentile, const char **taken)
+{
+	enum { OUT = 8 * 5 * 5 };
+	static float data[3 * 16 * 16], real[OUT], fixed[OUT];
+	hb_ctx *cx = test_ctx(NULL, 1);
+	feed f = { .cx = cx, .count = 20 };
+	hb_graph *g = network(cx), *fx;
+	hb_calib_options o = {
+		.activations = { .dtype = HB_I8, .observer = { .kind = kind, .percentile = percentile } }, .sample = sample, .arg = &f,
+		.no_bias_correction = true,
+	};
+	hb_val in = { HB_F32, g->inputs[0]->shape, data };
+	hb_measure m = { 0 };
+	bool more;
+
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	*taken = hb_tensor_find(g, "r0")->q.observer;
+	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fx), HB_OK);
+	for (int64_t k = 0; k < 8; k++) {
+		assert_int_equal(sample(&f, k, &in, &more), HB_OK);
+		run_graph(g, &in, real);
+		run_graph(fx, &in, fixed);
+		hb_measure_add(&m, real, fixed, OUT);
+	}
+	hb_ctx_free(cx);
+	return hb_measure_cosine(&m);
+}
+
+static void
+default_takes_the_observer_whose_outputs_are_nearest(void **state)
+{
+	static const struct {
+		hb_observer_kind kind;
+		double percentile;
+	} tried[] = { { HB_OBS_MINMAX, 0 }, { HB_OBS_PERCENTILE, 0.99995 }, { HB_OBS_KL, 0 } };
+	const char *taken, *of, *best = NULL;
+	double most = -1, got = cosine_of(HB_OBS_DEFAULT, 0, &taken);
+
+	(void)state;
+	for (size_t i = 0; i < HB_LEN(tried); i++) {
+		double cosine = cosine_of(tried[i].kind, tried[i].percentile, &of);
+
+		if (cosine > most) {
+			most = cosine;
+			best = of;
+		}
+	}
+	assert_string_equal(taken, best);
+	assert_true(got == most);
+}
+
+/* ---- types ---- */
+
+static const hb_qconfig *
+rule(void *arg, const hb_node *n, const hb_tensor *t)
+{
+	const hb_qconfig *q = arg;
+
+	(void)n;
+	return !strcmp(t->name, q->rule) ? q : NULL;
+}
+
+/* x -> a -> p (pool), x -> b; s = p + b; r = Relu(b). The type of each when a rule gives `name` type dt. */
+static void
+types(const char *name, hb_dtype dt, hb_dtype all, const char *march, char got[7])
+{
+	static const char *const names[] = { "x", "a", "p", "b", "s", "r" };
+	hb_ctx *cx = test_ctx(NULL, 1);
+	feed f = { .cx = cx, .count = 1 };
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = test_input(g, "x", test_shape(4, 1, 3, 16, 16));
+	hb_tensor *a = test_node(g, "Sigmoid", "a", x, NULL, NULL, NULL), *b = test_node(g, "Tanh", "b", x, NULL, NULL, NULL);
+	hb_tensor *p = test_node(g, "MaxPool", "p", a, NULL, NULL, NULL);
+	hb_qconfig q = { .dtype = dt, .observer = { .kind = HB_OBS_MINMAX }, .dtype_level = 2, .rule = name };
+	hb_calib_options o = {
+		.activations = { .dtype = all, .observer = { .kind = HB_OBS_MINMAX } }, .sample = sample, .arg = &f, .config = rule, .config_arg = &q,
+		.march = march ? hb_march_find(march) : NULL,
+	};
+
+	assert_true(hb_attr_set_ints(g, p->producer, "kernel_shape", (int64_t[]){ 1, 1 }, 2));
+	test_output(g, test_node(g, "Add", "s", p, b, NULL, NULL));
+	test_output(g, test_node(g, "Sin", "r", b, NULL, NULL, NULL));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	for (hb_node *n = g->first; n; n = n->next)
+		n->on = HB_ON_BPU;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	for (int i = 0; i < 6; i++)
+		got[i] = hb_tensor_find(g, names[i])->q.dtype == HB_I16 ? 'w' : 'n';
+	got[6] = 0;
+	hb_ctx_free(cx);
+}
+
+static void
+what_shares_a_scale_or_is_added_up_has_one_type(void **state)
+{
+	static const struct {
+		const char *name;
+		hb_dtype dt, all;
+		const char *march, *want;	/* of x a p b s r: wide, narrow */
+	} cases[] = {
+		{ "", HB_I16, HB_I8, NULL, "nnnnnn" },
+		{ "p", HB_I16, HB_I8, NULL, "nwwwwn" },
+		{ "s", HB_I16, HB_I8, NULL, "nwwwwn" },
+		{ "a", HB_I16, HB_I8, NULL, "nwwwwn" },
+		{ "r", HB_I16, HB_I8, NULL, "nnnnnw" },
+		{ "x", HB_I16, HB_I8, NULL, "wnnnnn" },
+		{ "p", HB_I8, HB_I16, NULL, "wnnnnw" },
+		{ "p", HB_I16, HB_I8, "bernoulli2", "nnnnnn" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_LEN(cases); i++) {
+		char got[7];
+
+		types(cases[i].name, cases[i].dt, cases[i].all, cases[i].march, got);
+		assert_string_equal(got, cases[i].want);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_the_same_for_10_and_10000_samples),
+		cmocka_unit_test(channels_before_a_depthwise_convolution_have_scales_of_their_own),
+		cmocka_unit_test(default_takes_the_observer_whose_outputs_are_nearest),
+		cmocka_unit_test(what_shares_a_scale_or_is_added_up_has_one_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
