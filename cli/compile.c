@@ -71,7 +71,8 @@ record(cli *c, const hb_graph *g, hb_program *p)
 		const option_row *o = &option_rows[shaping[i]];
 		const char *v = *(const char **)((char *)&c->a + o->at);
 
-		if (v)
+		/* where ranges are from does not shape the program */
+		if (v && strcmp(v, "load") && strcmp(v, "skip"))
 			HB_TRY(meta_add(c, p, hb_arena_printf(c->arena, "hbcc.option.%s", o->name), v));
 	}
 	static const opt_id lists[] = {O_run_on_bpu, O_run_on_cpu};

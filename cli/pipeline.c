@@ -178,6 +178,8 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 {
 	hb_place_options o = {.run_on_bpu = c->a.run_on_bpu.v,
 			      .nbpu = c->a.run_on_bpu.n,
+			      .run_on_cpu = c->a.run_on_cpu.v,
+			      .ncpu = c->a.run_on_cpu.n,
 			      .no_samples = !calib_given(c)};
 
 	HB_TRY(options_check(c, m));
@@ -190,8 +192,8 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 	HB_TRY(hb_pass_fuse(g));
 	HB_TRY(config_rules_check(c, g, m));
 	strings on_cpu = {0};
-	for (size_t i = 0; i < c->a.run_on_cpu.n; i++)
-		HB_TRY(strings_add(c, &on_cpu, c->a.run_on_cpu.v[i]));
+	for (size_t i = 0; i < o.ncpu; i++)
+		HB_TRY(strings_add(c, &on_cpu, o.run_on_cpu[i]));
 	HB_TRY(config_excluded(c, g, &on_cpu));
 	o.run_on_cpu = on_cpu.v;
 	o.ncpu = on_cpu.n;

@@ -68,6 +68,13 @@ join_node(classes *k, const hb_node *n)
 	}
 }
 
+/* Its type is the operator's or the readers' wish, by which nothing else changes. */
+static bool
+is_special(const classes *k, const hb_edge *e)
+{
+	return e->cfg.dtype_level == 0 && e->cfg.dtype != k->c->o->activations.dtype;
+}
+
 /* The most specific word about the type in each class, at its root: level << 1 | int16. */
 static void
 choose(classes *k, int *word)
@@ -77,6 +84,8 @@ choose(classes *k, int *word)
 			continue;
 		const hb_edge *e = k->at[i]->user;
 		int r = root_of(k->linked, i);
+		if (is_special(k, e))
+			continue;
 		word[r] = HB_MAX(word[r], e->cfg.dtype_level << 1 | (e->cfg.dtype == HB_I16));
 	}
 	for (int i = 0; i < k->n; i++) {
@@ -84,6 +93,8 @@ choose(classes *k, int *word)
 			continue;
 		hb_edge *e = k->at[i]->user;
 		hb_dtype dt = word[root_of(k->linked, i)] & 1 ? HB_I16 : HB_I8;
+		if (is_special(k, e))
+			continue;
 		if (e->cfg.dtype != dt)
 			e->cfg.rule = "as what it is added to, joined with or passed on from";
 		e->cfg.dtype = dt;
