@@ -587,6 +587,39 @@ shape_compare(hb_graph *g, hb_node *n)
 		}                                                                               \
 	}
 
+enum { HIDES = 1000 };			/* a constant at least as far below 0 hides: attention masks have -10000, -1e9, -inf */
+
+/* Does constant t hide what it is added to or put in the place of: is each element 0 or far below, and one far below? */
+static bool
+hides(const hb_tensor *t)
+{
+	const uint8_t *p = t && t->is_const && t->dtype == HB_F32 && !t->raw_onnx_type ? t->data ? t->data : t->raw : NULL;
+	int64_t n = p ? hb_tensor_elems(t) : 1;
+	bool some = false;
+
+	if (!p && t && t->is_const && t->dtype == HB_F32 && t->is_splat)
+		p = (const uint8_t *)&t->splat;
+	for (int64_t k = 0; p && k < n; k++) {
+		float v;
+		memcpy(&v, p + 4 * k, sizeof(v));
+		if (v != 0 && !(v <= -HIDES))
+			return false;
+		some = some || v != 0;
+	}
+	return some;
+}
+
+/* No scale holds both what is hidden and what is left. */
+static const char *
+floats_mask(const hb_node *n)
+{
+	for (int i = 0; i < n->nin; i++) {
+		if (hides(n->in[i]))
+			return "a mask, whose values no scale holds beside those that it leaves";
+	}
+	return NULL;
+}
+
 #define PAIR_ROW(id, onnx, first, rows, mask, shape_, ...)                                      \
 	static void run_##id(const hb_call *c) { run_pair(c, &id##_pair); }                     \
 	const hb_op hb_op_##id = {                                                              \
@@ -594,12 +627,12 @@ shape_compare(hb_graph *g, hb_node *n)
 		.attrs = rows, .types = mask, .shape = shape_, .run = run_##id, __VA_ARGS__     \
 	};
 
-#define ARITH(id, onnx, f32_expr, wide_expr)                                                    \
+#define ARITH(id, onnx, floats_, f32_expr, wide_expr)                                           \
 	F32_PAIR(id, float, f32_expr)                                                           \
 	WIDE_PAIR(id, wide_expr)                                                                \
 	static const pair id##_pair = { id##_f32, id##_wide };                                  \
 	PAIR_ROW(id, onnx, 1, legacy_rows, HB_NUMBERS, shape_pair, .role = HB_ROLE_OWN,        \
-		 .convert = hb_to_fx_##id)
+		 .convert = hb_to_fx_##id, .floats = floats_)
 
 #define COMPARE(id, onnx, first, f32_expr, wide_expr)                                           \
 	F32_PAIR(id, uint8_t, f32_expr)                                                         \
@@ -631,10 +664,10 @@ divided(int64_t a, int64_t b, bool u64)
 	return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
 }
 
-ARITH(add, "Add", a + b, (uint64_t)a + (uint64_t)b)
-ARITH(sub, "Sub", a - b, (uint64_t)a - (uint64_t)b)
-ARITH(mul, "Mul", a * b, (uint64_t)a * (uint64_t)b)
-ARITH(div, "Div", a / b, divided(a, b, u))
+ARITH(add, "Add", floats_mask, a + b, (uint64_t)a + (uint64_t)b)
+ARITH(sub, "Sub", NULL, a - b, (uint64_t)a - (uint64_t)b)
+ARITH(mul, "Mul", NULL, a * b, (uint64_t)a * (uint64_t)b)
+ARITH(div, "Div", NULL, a / b, divided(a, b, u))
 
 COMPARE(equal, "Equal", 1, a == b, a == b)
 COMPARE(less, "Less", 1, a < b, less(a, b, u))
@@ -1006,6 +1039,7 @@ const hb_op hb_op_where = {
 	.max_out = 1,
 	.in_types = { HB_BIT(HB_BOOL) },
 	.shape = shape_where,
+	.floats = floats_mask,
 	.run = run_where,
 	.role = HB_ROLE_OWN,
 	.convert = hb_to_fx_where,

@@ -197,6 +197,7 @@ struct hb_node {
 	int segment;			/* numbered from 0 once placed; -1 before */
 	hb_finding *findings;
 	hb_source *sources, *last_source;	/* nodes of the file that this one stands for */
+	hb_source *part_of;		/* of an expanded node: the file's, whose row stands with another part */
 	void *user;			/* belongs to the pass that runs */
 	int id;				/* unique in the graph */
 	hb_node *prev, *next;

@@ -179,52 +179,55 @@ by_head(struct body *b, hb_tensor *x, int64_t heads)
 	return transposed(b, RESHAPED(b, x, d[0], d[1], heads, d[2] / heads), 0, 2, 1, 3);
 }
 
-/* 0 where `keep` is true, minus infinity elsewhere. */
+/* x where `keep` is true, minus infinity elsewhere. */
 static hb_tensor *
-bias_of(struct body *b, hb_tensor *keep)
+kept(struct body *b, hb_tensor *keep, hb_tensor *x)
 {
-	hb_tensor *zero = number(b, 0), *hidden = number(b, -(double)INFINITY);
-	return put(b, "Where", 3, keep, zero, hidden);
+	return put(b, "Where", 3, keep, x, number(b, -(double)INFINITY));
 }
 
+/* x and the mask, whose keys behind its last are hidden. */
 static hb_tensor *
-sum_of(struct body *b, hb_tensor *x, hb_tensor *y)
+with_mask(struct body *b, hb_tensor *x, hb_tensor *mask, int64_t keys)
 {
-	return !y ? x : !x ? y : put(b, "Add", 2, x, y);
+	int rank = mask->shape.rank;
+	int64_t last = mask->shape.dim[rank - 1], pads[2 * HB_MAX_RANK] = { 0 };
+	bool shorter = last != 1 && last < keys;
+	if (mask->dtype == HB_BOOL && !shorter)
+		return kept(b, mask, x);
+	if (mask->dtype == HB_BOOL)
+		mask = kept(b, mask, number(b, 0));
+	if (shorter) {
+		pads[2 * rank - 1] = keys - last;
+		hb_tensor *more = ints(b, pads, 2 * (size_t)rank), *hidden = number(b, -(double)INFINITY);
+		mask = put(b, "Pad", 3, mask, more, hidden);
+	}
+	return put(b, "Add", 2, x, mask);
 }
 
-/* What hides keys from queries, as a tensor to add; NULL: nothing does. */
+/* The scores with minus infinity where a query must not look. */
 static hb_tensor *
-attention_bias(struct body *b, int64_t batch, int64_t queries, int64_t keys, int64_t past)
+masked(struct body *b, hb_tensor *x, int64_t batch, int64_t queries, int64_t keys, int64_t past)
 {
 	hb_graph *g = b->g;
-	hb_tensor *mask = hb_in(b->n, MASK), *lens = hb_in(b->n, LENS), *all = NULL;
-	if (mask) {
-		int rank = mask->shape.rank;
-		int64_t last = mask->shape.dim[rank - 1];
-		all = mask->dtype == HB_BOOL ? bias_of(b, mask) : mask;
-		if (last != 1 && last < keys) {
-			int64_t pads[2 * HB_MAX_RANK] = { 0 };
-			pads[2 * rank - 1] = keys - last;
-			hb_tensor *more = ints(b, pads, 2 * (size_t)rank), *hidden = number(b, -(double)INFINITY);
-			all = put(b, "Pad", 3, all, more, hidden);
-		}
-	}
+	hb_tensor *mask = hb_in(b->n, MASK), *lens = hb_in(b->n, LENS), *t;
+	if (mask)
+		x = with_mask(b, x, mask, keys);
 	if (hb_attr_i(b->n, "is_causal", 0) && past + 1 < keys) {
 		hb_shape s = { .rank = 2, .dim = { queries, keys } };
-		hb_tensor *t = hb_tensor_const(g, b->n->name, HB_F32, &s, NULL);
+		t = hb_tensor_const(g, b->n->name, HB_F32, &s, NULL);
 		for (int64_t i = 0; t && i < queries * keys; i++)
 			((float *)(uintptr_t)t->data)[i] = i % keys > i / keys + past ? -INFINITY : 0;
-		all = t ? sum_of(b, all, t) : failed(b, HB_ERR_NOMEM);
+		x = t ? put(b, "Add", 2, x, t) : failed(b, HB_ERR_NOMEM);
 	}
 	if (lens) {
 		hb_shape s = { .rank = 4, .dim = { 1, 1, 1, keys } };
-		hb_tensor *t = hb_tensor_const(g, b->n->name, HB_I64, &s, NULL);
+		t = hb_tensor_const(g, b->n->name, HB_I64, &s, NULL);
 		for (int64_t i = 0; t && i < keys; i++)
 			((int64_t *)(uintptr_t)t->data)[i] = i;
-		all = t ? sum_of(b, all, bias_of(b, put(b, "Less", 2, t, RESHAPED(b, lens, batch, 1, 1, 1)))) : failed(b, HB_ERR_NOMEM);
+		x = t ? kept(b, put(b, "Less", 2, t, RESHAPED(b, lens, batch, 1, 1, 1)), x) : failed(b, HB_ERR_NOMEM);
 	}
-	return all;
+	return x;
 }
 
 static void
@@ -252,8 +255,7 @@ attention(struct body *b)
 	q = RESHAPED(b, q, batch, kv, each * queries, size);
 	hb_tensor *s = put(b, "MatMul", 2, q, kt);
 	hb_tensor *stages[4] = { s = RESHAPED(b, s, batch, heads, queries, keys) };
-	hb_tensor *bias = attention_bias(b, batch, queries, keys, past);
-	stages[1] = s = s && bias ? put(b, "Add", 2, s, bias) : s;
+	stages[1] = s = masked(b, s, batch, queries, keys, past);
 	if (cap > 0) {
 		hb_tensor *c = number(b, (double)cap);
 		s = put(b, "Mul", 2, put(b, "Tanh", 1, put(b, "Div", 2, s, c)), c);
@@ -537,8 +539,11 @@ hb_pass_expand(hb_graph *g, const hb_march *m)
 			continue;
 		struct body b = { .g = g, .n = n, .first = g->next_node };
 		hb_tensor *y = n->out[0];
+		hb_node *before = n->prev;
 		r->expand(&b);
 		HB_TRY(b.st);
+		for (hb_node *k = before ? before->next : g->first; k != n; k = k->next)
+			k->part_of = n->last_source;
 		hb_node_absorb(g, y->producer == n ? NULL : y->producer, n);
 		hb_node_remove(g, n);
 	}

@@ -192,6 +192,23 @@ keep_pairs(hb_graph *g)
 	return HB_OK;
 }
 
+/* An expanded node's row tells of a part on the CPU, where one is: that is what decides where the whole can run.
+ * Parts that compute before those that only move data. */
+static void
+tell_of_cpu_parts(hb_graph *g, bool moving)
+{
+	for (hb_node *n = g->first; n; n = n->next) {
+		hb_source *s = n->part_of;
+		hb_node *from = s ? s->now : NULL;
+		if (!from || n->on == HB_ON_BPU || from->on != HB_ON_BPU || from->sources != s || s->next_of_node ||
+		    (n->op->role == HB_ROLE_PASS) != moving)
+			continue;
+		from->sources = from->last_source = NULL;
+		n->sources = n->last_source = s;
+		s->now = n;
+	}
+}
+
 /* Levels: even for the BPU, odd for the CPU; a node is at the level of what it reads, or one
  * above where the place differs. A level is a segment, and their number is the longest
  * alternation on any path: the fewest there can be. */
@@ -244,6 +261,8 @@ hb_pass_place(hb_graph *g, const hb_march *m, const hb_place_options *o)
 {
 	int bpu;
 	HB_TRY(hb_march_place(g, m, o));
+	tell_of_cpu_parts(g, false);
+	tell_of_cpu_parts(g, true);
 	if (o && o->no_samples && hb_has_scales(g))
 		HB_TRY(float_unscaled(g));
 	HB_TRY(keep_pairs(g));

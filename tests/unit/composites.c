@@ -496,6 +496,49 @@ what_a_march_lists_stays_and_without_one_only_what_cannot_be_written_goes(void *
 	hb_ctx_free(cx);
 }
 
+static void
+an_addition_of_a_mask_has_no_fixed_point_form(void **state)
+{
+	static const struct {
+		float v[3];
+		bool masks;
+	} cases[] = {
+		{ { 0, -INFINITY, 0 }, true }, { { -1e9f, 0, -1e4f }, true }, { { 0, 0, 0 }, false }, { { 0, -1e4f, 1 }, false }, { { -8, 0, 0 }, false },
+	};
+	(void)state;
+	for (size_t i = 0; i < HB_LEN(cases); i++) {
+		hb_ctx *cx;
+		hb_graph *g = graph(&cx);
+		hb_tensor *y = two(g, "Add", test_input(g, "x", test_shape(2, 2, 3)), test_const(g, "m", test_shape(1, 3), cases[i].v));
+		test_output(g, y);
+		assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+		assert_int_equal(y->producer->op->floats(y->producer) != NULL, cases[i].masks);
+		hb_ctx_free(cx);
+	}
+}
+
+static void
+the_row_of_an_expanded_node_tells_of_its_part_on_the_cpu(void **state)
+{
+	(void)state;
+	hb_ctx *cx;
+	hb_graph *g = graph(&cx);
+	hb_tensor *q = test_input(g, "q", test_shape(4, 1, 2, 4, 8)), *k = one(g, "Relu", q), *v = one(g, "Sigmoid", q);
+	hb_tensor *y = test_node(g, "Attention", "Attention", k, k, v, NULL);
+	newer(y, 23);
+	test_output(g, one(g, "Relu", y));
+	hb_source *s = y->producer->sources;
+	const hb_march *m = hb_march_find("bayes");
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	assert_int_equal(hb_pass_expand(g, m), HB_OK);
+	assert_string_equal(s->now->op_type, "MatMul");
+	assert_int_equal(hb_pass_fuse(g), HB_OK);
+	assert_int_equal(hb_pass_place(g, m, NULL), HB_OK);
+	assert_string_equal(s->now->op_type, "Softmax");	/* on the CPU by default */
+	assert_int_equal(s->now->on, HB_ON_CPU);
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
@@ -516,6 +559,8 @@ main(void)
 		cmocka_unit_test(rotations_are_products_and_sums),
 		cmocka_unit_test(a_cache_is_written_by_scattering),
 		cmocka_unit_test(cropping_around_the_centre_is_slices_and_a_pad),
+		cmocka_unit_test(an_addition_of_a_mask_has_no_fixed_point_form),
+		cmocka_unit_test(the_row_of_an_expanded_node_tells_of_its_part_on_the_cpu),
 		cmocka_unit_test(what_a_march_lists_stays_and_without_one_only_what_cannot_be_written_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
