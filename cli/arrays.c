@@ -112,6 +112,15 @@ array_free(hb_ctx *cx, array *a)
 	*a = (array){0};
 }
 
+void
+array_passed(const array *a, int64_t at, int64_t count)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), passed = a->map_bytes / (size_t)count * (size_t)at;
+
+	if (a->map && passed >= page)
+		madvise(a->map, passed / page * page, MADV_DONTNEED);
+}
+
 /* ---- npy ---- */
 
 typedef enum convert_kind { AS_IS, HALF, DOUBLE } convert_kind;

@@ -191,6 +191,8 @@ typedef struct array {
  * HB_ERR_INPUT, HB_ERR_SYSTEM, HB_ERR_NOMEM; reported. */
 hb_status array_read(hb_ctx *cx, const char *path, const char *member, array *out);
 void array_free(hb_ctx *cx, array *a);
+/* Samples before number `at` of `count` are no longer needed: their part of a mapped file leaves memory. */
+void array_passed(const array *a, int64_t at, int64_t count);
 /* Names of the arrays in an .npz. */
 hb_status npz_names(hb_ctx *cx, const char *path, hb_arena *a, const char ***names, size_t *n);
 bool is_image(const char *path);

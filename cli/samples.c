@@ -286,6 +286,7 @@ step(samples *s, size_t i, hb_val *out, bool *more)
 		HB_TRY(array_read(cx, t->v[t->file].path, t->v[t->file].member, &t->open));
 		HB_TRY(array_count(s->c, &t->open, &s->ports[i], &t->count));
 	}
+	array_passed(&t->open, t->at, t->count);
 	if (out)
 		HB_TRY(array_sample(s->c, &t->open, &s->ports[i], i, t->at, t->buf, out));
 	t->at++;
