@@ -94,7 +94,7 @@ coverage:
 	$(MAKE) BUILD=$(BUILD)/coverage NDEBUG= CFLAGS="-O0 -g --coverage" check
 	tests/coverage.sh $(BUILD)/coverage
 
-bench: all
+bench: all $(BUILD)/tests/tools/bench
 	tests/bench.sh $(BUILD)
 
 # Rewrites the expected output of the command-line cases; read the diff before it is committed.
