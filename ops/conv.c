@@ -594,6 +594,32 @@ post_row(void *arg, int64_t row, float *y, int64_t n)
 	hb_follow_run(p->r->follow, p->r->c->isa, p->r->base, y, p->first + row, n);
 }
 
+/* Channels [begin, end), without an image. */
+static void
+run_in_place(void *arg, int64_t begin, int64_t end, int worker)
+{
+	const conv_run *r = arg;
+	const conv *c = r->c;
+	const hb_conv_params *p = &c->m.p;
+	int64_t cells = p->out[1] * p->out[2];
+	(void)worker;
+	/* As many output channels at a time as have their own input channel. */
+	for (int64_t first = begin * c->mout, end_out = end * c->mout; first < end_out;) {
+		hb_depthwise d = depthwise_of(c);
+		d.channels = c->mout == 1 ? end_out - first : 1;
+		d.x = r->x + first / c->mout * p->in[1] * p->in[2];
+		d.w = r->w + first * c->taps;
+		d.y = r->y + first * cells;
+		d.bias = r->bias ? r->bias + first : NULL;
+		d.lo = r->lo;
+		d.hi = r->hi;
+		hb_depthwise_run(&d);
+		for (int64_t o = first; r->follow && o < first + d.channels; o++)
+			hb_follow_run(r->follow, c->isa, r->base, r->y + o * cells, o, cells);
+		first += d.channels;
+	}
+}
+
 /* Channels [begin, end): each fills its image and runs its output channels. */
 static void
 run_channels(void *arg, int64_t begin, int64_t end, int worker)
@@ -604,19 +630,6 @@ run_channels(void *arg, int64_t begin, int64_t end, int worker)
 	int64_t cells = p->out[1] * p->out[2];
 	for (int64_t ch = begin; ch < end; ch++) {
 		const float *x = r->x + ch * p->in[0] * p->in[1] * p->in[2];
-		for (int64_t o = ch * c->mout; c->in_place && o < (ch + 1) * c->mout; o++) {
-			hb_depthwise d = depthwise_of(c);
-			d.x = x;
-			d.w = r->w + o * c->taps;
-			d.y = r->y + o * cells;
-			d.bias = r->bias ? r->bias[o] : 0;
-			d.lo = r->lo;
-			d.hi = r->hi;
-			hb_depthwise_run(&d);
-			hb_follow_run(r->follow, c->isa, r->base, d.y, o, cells);
-		}
-		if (c->in_place)
-			continue;
 		if (!c->m.direct) {
 			float *copy = r->copy + worker * c->m.channel;
 			fill_channel(&c->m, copy, x);
@@ -699,12 +712,14 @@ run_sample(conv_run *r)
 		return;
 	}
 	if (c->path == BY_CHANNEL) {
-		hb_parallel(r->cx, c->group, 1, run_channels, r);
+		/* Pieces whose results stay in the first-level cache. */
+		int64_t grain = HB_MAX(1, 4096 / HB_MAX(c->mout * p->out[0] * p->out[1] * p->out[2], 1));
+		hb_parallel(r->cx, c->group, grain, c->in_place ? run_in_place : run_channels, r);
 		return;
 	}
 	if (!c->m.direct) {
 		filling f = { &c->m, r->copy, r->x };
-		hb_parallel(r->cx, c->group * c->cin, 4, fill_channels, &f);
+		hb_parallel(r->cx, c->group * c->cin, HB_MAX(1, 16384 / c->m.channel), fill_channels, &f);
 	}
 	int64_t items = c->group * p->out[0];
 	if (items >= 4 * r->cx->jobs) {

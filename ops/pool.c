@@ -407,29 +407,37 @@ shape_global(hb_graph *g, hb_node *n)
 
 enum { LANES = 16 };
 
-/* Element i is added to lane i % 16, in ascending order; then the lanes by halves. */
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t bits __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+static const int32_t keep[2 * LANES] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
+
+/* Element i is added to lane i % 16, in ascending order; then the lanes by halves. `room` elements may be read. */
 HB_INLINE void
-lane_sum(const float *x, int64_t n, float e, float *sum)
+lane_sum(const float *x, int64_t n, int64_t room, float e, float *sum)
 {
-	float lane[LANES] = { 0 };
+	lanes s = { 0 }, rest = { 0 };
 	int64_t i = 0;
 	if (e == 0) {
 		for (; i + LANES <= n; i += LANES)
-			for (int k = 0; k < LANES; k++)
-				lane[k] += x[i + k];
-		for (int k = 0; i + k < n; k++)
-			lane[k] += x[i + k];
+			s += *(const lanes *)(x + i);
+		if (room >= i + LANES)
+			rest = (lanes)(*(const bits *)(const void *)(x + i) & *(const bits *)(keep + LANES - (n - i)));
+		else
+			memcpy(&rest, x + i, (size_t)(n - i) * 4);
 	} else {
 		for (; i < n; i++)
-			lane[i % LANES] += power(x[i], e);
+			s[i % LANES] += power(x[i], e);
 	}
-	for (int half = LANES / 2; half; half /= 2)
-		for (int k = 0; k < half; k++)
-			lane[k] += lane[k + half];
-	*sum = lane[0];
+	s += rest;
+	s += __builtin_shufflevector(s, s, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+	s += __builtin_shufflevector(s, s, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
+	s += __builtin_shufflevector(s, s, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
+	s += __builtin_shufflevector(s, s, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0);
+	*sum = s[0];
 }
 
-HB_KERNEL(sum_lanes, lane_sum, (const float *x, int64_t n, float e, float *sum), (x, n, e, sum))
+HB_KERNEL(sum_lanes, lane_sum, (const float *x, int64_t n, int64_t room, float e, float *sum), (x, n, room, e, sum))
 
 typedef enum global { GLOBAL_AVERAGE, GLOBAL_MAX, GLOBAL_LP } global;
 
@@ -438,7 +446,7 @@ typedef struct global_job {
 	hb_isa isa;
 	const float *x;
 	float *y, e;
-	int64_t span;
+	int64_t span, planes;
 } global_job;
 
 static void
@@ -453,7 +461,7 @@ global_planes(void *arg, int64_t begin, int64_t end, int worker)
 			for (int64_t i = 0; i < j->span; i++)
 				TAKE_MAX(y, x[i]);
 		} else {
-			sum_lanes[j->isa](x, j->span, j->kind == GLOBAL_LP ? j->e : 0, &y);
+			sum_lanes[j->isa](x, j->span, j->span * (j->planes - c), j->kind == GLOBAL_LP ? j->e : 0, &y);
 			y = j->kind == GLOBAL_LP ? root(y, j->e) : y / (float)j->span;
 		}
 		j->y[c] = y;
@@ -466,7 +474,7 @@ run_global(const hb_call *c, global kind, float e)
 	const hb_shape *x = &c->in[0]->shape;
 	global_job j = {
 		.kind = kind, .isa = c->cx->isa, .x = c->in[0]->data, .y = c->out[0]->data, .e = e,
-		.span = hb_shape_span(x, 2, x->rank),
+		.span = hb_shape_span(x, 2, x->rank), .planes = x->dim[0] * x->dim[1],
 	};
 	hb_parallel(c->cx, x->dim[0] * x->dim[1], HB_MAX(1, 16384 / HB_MAX(j.span, 1)), global_planes, &j);
 }

@@ -8,8 +8,10 @@ enum { MAX_COLUMNS = 16 };		/* of the kernel: one mask each */
 #ifdef HB_X86
 #include <immintrin.h>
 
-/* What one block of 16 results needs along its columns. */
+/* What one block of 16 results needs along its columns, and one channel. */
 typedef struct block {
+	const float *x, *w;
+	float *y, bias;
 	int64_t col;
 	__mmask16 keep;			/* results that exist */
 	__mmask16 low[MAX_COLUMNS], high[MAX_COLUMNS];	/* cells of each tap that exist; high: of stride 2 */
@@ -36,7 +38,7 @@ HB_AVX512 HB_INLINE __m512
 cells(const hb_depthwise *d, const block *b, int64_t row, int64_t k, int stride, __m512i even)
 {
 	bool there = row >= 0 && row < d->in[0];
-	const float *x = d->x + (there ? row * d->in[1] : 0);
+	const float *x = b->x + (there ? row * d->in[1] : 0);
 	/* Masked lanes may lie before or behind the plane: no address is formed by pointer arithmetic. */
 	const void *p = (const void *)((uintptr_t)x + (uintptr_t)(b->at[k] * 4));
 	__m512 low = _mm512_maskz_loadu_ps(there ? b->low[k] : 0, p);
@@ -49,9 +51,9 @@ cells(const hb_depthwise *d, const block *b, int64_t row, int64_t k, int stride,
 HB_AVX512 HB_INLINE void
 store_row(const hb_depthwise *d, const block *b, int64_t row, __m512 acc)
 {
-	__m512 y = _mm512_add_ps(acc, _mm512_set1_ps(d->bias));
+	__m512 y = _mm512_add_ps(acc, _mm512_set1_ps(b->bias));
 	y = _mm512_min_ps(_mm512_set1_ps(d->hi), _mm512_max_ps(_mm512_set1_ps(d->lo), y));
-	_mm512_mask_storeu_ps(d->y + row * d->out[1] + b->col, b->keep, y);
+	_mm512_mask_storeu_ps(b->y + row * d->out[1] + b->col, b->keep, y);
 }
 
 /* Square kernels of stride and dilation 1 down the rows: an input row is loaded once for all results that see it. */
@@ -61,7 +63,7 @@ shared_rows(const hb_depthwise *d, const block *b, int size, int rows, int strid
 	__m512 w[25];
 	HB_UNROLL
 	for (int t = 0; t < size * size; t++)
-		w[t] = _mm512_set1_ps(d->w[t]);
+		w[t] = _mm512_set1_ps(b->w[t]);
 	for (int64_t r0 = 0; r0 < d->out[0]; r0 += rows) {
 		__m512 acc[8];
 		HB_UNROLL
@@ -98,7 +100,7 @@ any_rows(const hb_depthwise *d, const block *b, int stride, __m512i even)
 			acc[r] = _mm512_setzero_ps();
 		for (int64_t h = 0; h < d->kernel[0]; h++)
 			for (int64_t k = 0; k < d->kernel[1]; k++) {
-				__m512 w = _mm512_set1_ps(d->w[h * d->kernel[1] + k]);
+				__m512 w = _mm512_set1_ps(b->w[h * d->kernel[1] + k]);
 				HB_UNROLL
 				for (int r = 0; r < ROWS; r++) {
 					int64_t row = (r0 + r) * d->stride[0] + h * d->dilation[0] - d->begin[0];
@@ -117,7 +119,7 @@ HB_AVX512 HB_INLINE void
 cells_by_two(const hb_depthwise *d, const block *b, int64_t row, int size, __m512i even, __m512 *x)
 {
 	bool there = row >= 0 && row < d->in[0];
-	uintptr_t p = (uintptr_t)(d->x + (there ? row * d->in[1] : 0)) + (uintptr_t)(b->at[0] * 4);
+	uintptr_t p = (uintptr_t)(b->x + (there ? row * d->in[1] : 0)) + (uintptr_t)(b->at[0] * 4);
 	__m512 low = _mm512_maskz_loadu_ps(there ? b->low[0] : 0, (const void *)p);
 	__m512 high = _mm512_maskz_loadu_ps(there ? b->high[0] : 0, (const void *)(p + 64));
 	__m512 rest = _mm512_maskz_loadu_ps(there ? b->rest : 0, (const void *)(p + 128));
@@ -140,7 +142,7 @@ shared_by_two(const hb_depthwise *d, const block *b, int size, int rows, __m512i
 	__m512 w[25];
 	HB_UNROLL
 	for (int t = 0; t < size * size; t++)
-		w[t] = _mm512_set1_ps(d->w[t]);
+		w[t] = _mm512_set1_ps(b->w[t]);
 	for (int64_t r0 = 0; r0 < d->out[0]; r0 += rows) {
 		__m512 acc[8];
 		HB_UNROLL
@@ -164,64 +166,63 @@ shared_by_two(const hb_depthwise *d, const block *b, int size, int rows, __m512i
 	}
 }
 
-HB_AVX512 static void
-by_two3(const hb_depthwise *d, const block *b, __m512i even)
-{
-	shared_by_two(d, b, 3, 6, even);
-}
+typedef void block_fn(const hb_depthwise *d, const block *b, __m512i even);
 
-HB_AVX512 static void
-by_two5(const hb_depthwise *d, const block *b, __m512i even)
-{
-	shared_by_two(d, b, 5, 4, even);
-}
+#define BLOCK(name, call)                                                              \
+	HB_AVX512 static void name(const hb_depthwise *d, const block *b, __m512i even) \
+	{                                                                              \
+		call;                                                                  \
+	}
+/* Planes of few rows by blocks of few. */
+BLOCK(shared3_2, shared_rows(d, b, 3, 2, 1, even))
+BLOCK(shared3_4, shared_rows(d, b, 3, 4, 1, even))
+BLOCK(shared3_8, shared_rows(d, b, 3, 8, 1, even))
+BLOCK(shared5_2, shared_rows(d, b, 5, 2, 1, even))
+BLOCK(shared5_4, shared_rows(d, b, 5, 4, 1, even))
+BLOCK(wide3, shared_rows(d, b, 3, 8, 2, even))
+BLOCK(wide5, shared_rows(d, b, 5, 4, 2, even))
+BLOCK(by_two3_2, shared_by_two(d, b, 3, 2, even))
+BLOCK(by_two3_4, shared_by_two(d, b, 3, 4, even))
+BLOCK(by_two3_6, shared_by_two(d, b, 3, 6, even))
+BLOCK(by_two5_4, shared_by_two(d, b, 5, 4, even))
+BLOCK(any1, any_rows(d, b, 1, even))
+BLOCK(any2, any_rows(d, b, 2, even))
 
-HB_AVX512 static void
-shared3(const hb_depthwise *d, const block *b, __m512i even)
+static block_fn *
+block_for(const hb_depthwise *d)
 {
-	if (d->stride[1] == 1)
-		shared_rows(d, b, 3, 8, 1, even);
-	else
-		shared_rows(d, b, 3, 8, 2, even);
-}
-
-HB_AVX512 static void
-shared5(const hb_depthwise *d, const block *b, __m512i even)
-{
-	if (d->stride[1] == 1)
-		shared_rows(d, b, 5, 4, 1, even);
-	else
-		shared_rows(d, b, 5, 4, 2, even);
-}
-
-HB_AVX512 static void
-any(const hb_depthwise *d, const block *b, __m512i even)
-{
-	if (d->stride[1] == 1)
-		any_rows(d, b, 1, even);
-	else
-		any_rows(d, b, 2, even);
+	bool square = d->dilation[0] == 1 && d->kernel[0] == d->kernel[1];
+	int64_t size = square ? d->kernel[0] : 0, down = d->stride[0], along = d->stride[1], rows = d->out[0];
+	if (down == 1 && size == 3)
+		return along == 2 ? wide3 : rows <= 2 ? shared3_2 : rows <= 4 ? shared3_4 : shared3_8;
+	if (down == 1 && size == 5)
+		return along == 2 ? wide5 : rows <= 2 ? shared5_2 : shared5_4;
+	bool by_two = down == 2 && along == 2 && d->dilation[1] == 1;
+	if (by_two && size == 3)
+		return rows <= 2 ? by_two3_2 : rows <= 4 ? by_two3_4 : by_two3_6;
+	if (by_two && size == 5)
+		return by_two5_4;
+	return along == 1 ? any1 : any2;
 }
 
 HB_AVX512 static void
 run(const hb_depthwise *d)
 {
 	__m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-	bool square = d->dilation[0] == 1 && d->kernel[0] == d->kernel[1], shared = square && d->stride[0] == 1;
-	bool by_two = square && d->dilation[1] == 1 && d->stride[0] == 2 && d->stride[1] == 2;
-	for (int64_t col = 0; col < d->out[1]; col += 16) {
-		block b;
-		block_init(d, col, &b);
-		if (shared && d->kernel[0] == 3)
-			shared3(d, &b, even);
-		else if (shared && d->kernel[0] == 5)
-			shared5(d, &b, even);
-		else if (by_two && d->kernel[0] == 3)
-			by_two3(d, &b, even);
-		else if (by_two && d->kernel[0] == 5)
-			by_two5(d, &b, even);
-		else
-			any(d, &b, even);
+	block_fn *fn = block_for(d);
+	block b;
+	if (d->out[1] > 0)
+		block_init(d, 0, &b);
+	for (int64_t c = 0; c < d->channels; c++) {
+		b.x = d->x + c * d->in[0] * d->in[1];
+		b.w = d->w + c * d->kernel[0] * d->kernel[1];
+		b.y = d->y + c * d->out[0] * d->out[1];
+		b.bias = d->bias ? d->bias[c] : 0;
+		for (int64_t col = 0; col < d->out[1]; col += 16) {
+			if (d->out[1] > 16)
+				block_init(d, col, &b);
+			fn(d, &b, even);
+		}
 	}
 }
 

@@ -1,4 +1,4 @@
-/* depthwise.h: one channel convolved with one filter, read in place. Each result is
+/* depthwise.h: channels convolved with a filter each, read in place. Each result is
  * (sum over the taps, rows first, of weight * cell) + bias: one fused multiply-add chain from 0
  * in which cells of the padding take part as zeros. */
 #ifndef HB_DEPTHWISE_H
@@ -8,10 +8,11 @@
 
 /* Two dimensions each: rows, columns. */
 typedef struct hb_depthwise {
-	const float *x, *w;
+	const float *x, *w, *bias;	/* of the first channel; bias may be NULL */
 	float *y;
+	int64_t channels;
 	int64_t in[2], out[2], kernel[2], stride[2], dilation[2], begin[2];
-	float bias, lo, hi;		/* results are brought into [lo, hi]; NaN stays */
+	float lo, hi;		/* results are brought into [lo, hi]; NaN stays */
 } hb_depthwise;
 
 /* Whether hb_depthwise_run serves this geometry at this width. */

@@ -422,7 +422,7 @@ hb_gemm_run1(hb_isa isa, const hb_gemm *g)
 void
 hb_gemm_run(hb_ctx *cx, const hb_gemm *g)
 {
-	enum { SMALL = 1 << 16, PARTS = 4 };	/* operations not worth a thread; parts a thread */
+	enum { SMALL = 1 << 18, PARTS = 4 };	/* operations not worth a thread; parts a thread */
 	if (cx->jobs == 1 || (double)g->m * (double)g->n * (double)g->k < SMALL) {
 		hb_gemm_run1(cx->isa, g);
 		return;
