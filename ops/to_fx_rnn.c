@@ -149,9 +149,10 @@ most_of(const hb_tensor *t, double dflt)
 }
 
 /* out = x * w + bias + add by rows of w [O, K]; a row's scale lets every sum stay in int32. most: what `add`, or else the
- * bias, can reach. */
+ * bias, can reach. given: the rows' scales that the model says, or NULL. */
 static hb_tensor *
-linear(lstm *l, hb_tensor *x, const float *w, const double *bias, int64_t outs, int64_t ins, hb_tensor *add, const double *most, hb_tensor *out)
+linear(lstm *l, hb_tensor *x, const float *w, const double *bias, int64_t outs, int64_t ins, hb_tensor *add, const double *most,
+       const float *given, hb_tensor *out)
 {
 	hb_convert *cv = l->cv;
 	hb_tensor *wq = hb_fx_const(cv, l->n, "weight", HB_I8, 2, (int64_t[]){ outs, ins }, NULL);
@@ -170,7 +171,7 @@ linear(lstm *l, hb_tensor *x, const float *w, const double *bias, int64_t outs, 
 
 		for (int64_t i = 0; i < ins; i++)
 			top = fmaxf(top, fabsf(w[o * ins + i]));
-		float s = hb_scale_of(top, HB_I8, false);
+		float s = given ? given[o] : hb_scale_of(top, HB_I8, false);
 		for (int tries = 0; tries < 64; tries++) {
 			double acc = (double)x->q.scale * s, reach = most[o] / acc + 2;
 
@@ -201,6 +202,7 @@ linear(lstm *l, hb_tensor *x, const float *w, const double *bias, int64_t outs, 
 
 typedef struct way {
 	const float *w, *r;		/* [4 * hidden, input], [4 * hidden, hidden] */
+	const float *w_given, *r_given;	/* their rows' scales where the model says them, or NULL */
 	double *bias, *bias_most;	/* both biases: [4 * hidden], i o f c; their magnitude */
 	double *in_most;		/* what x * w + bias can reach */
 	hb_tensor *h, *c;		/* [batch, hidden]; NULL: zero */
@@ -222,7 +224,8 @@ opened(lstm *l, const way *v, hb_tensor *inputs, int k, int64_t t)
 	hb_tensor *in = reshaped(l, part(l, inputs, 0, t, 1), s), *gates = in ? temp(l, "gates", HB_I16, l->gate_scale[k], &s) : NULL;
 
 	if (gates && v->h)
-		gates = linear(l, v->h, v->r + first * l->hidden, NULL, rows, l->hidden, in, v->in_most + first, gates);
+		gates = linear(l, v->h, v->r + first * l->hidden, NULL, rows, l->hidden, in, v->in_most + first,
+			       v->r_given ? v->r_given + first : NULL, gates);
 	else if (gates && hb_fx_cast(l->cv, l->n, in, gates, hb_qmin(HB_I16), hb_qmax(HB_I16)) != HB_OK)
 		return NULL;
 	return lookup(l, gates, banks[k].f);
@@ -263,7 +266,7 @@ direction(lstm *l, way *v, bool backwards)
 
 		/* 8 bits finer than the gates: their sum rounds once */
 		inputs[k] = linear(l, l->x, v->w + first * l->input, v->bias + first, rows, l->input, NULL, v->bias_most + first,
-				   temp(l, "inputs", HB_I32, l->gate_scale[k] * 0x1p-8f, &s));
+				   v->w_given ? v->w_given + first : NULL, temp(l, "inputs", HB_I32, l->gate_scale[k] * 0x1p-8f, &s));
 		if (!inputs[k])
 			return false;
 	}
@@ -335,6 +338,15 @@ give(lstm *l, int i, hb_tensor *x)
 	return out ? hb_fx_cast(l->cv, l->n, x, out, hb_qmin(out->dtype), hb_qmax(out->dtype)) : HB_ERR_NOMEM;
 }
 
+/* A scale a row that the model gives the weights of its one direction. */
+static const float *
+given_of(const hb_tensor *t)
+{
+	const hb_q *q = &t->q;
+
+	return q->from != HB_Q_OPEN && q->dtype == HB_I8 && t->shape.dim[0] == 1 && q->axis == 1 && q->nscales == t->shape.dim[1] ? q->scales : NULL;
+}
+
 static bool
 begin(lstm *l, way *v, const hb_tensor *h0, const hb_tensor *c0)
 {
@@ -346,7 +358,9 @@ begin(lstm *l, way *v, const hb_tensor *h0, const hb_tensor *c0)
 	if (!w || !r || (bias && !b))
 		return false;
 	for (int64_t d = 0; d < l->dirs; d++) {
-		v[d] = (way){ .w = w + d * gates * l->input, .r = r + d * gates * l->hidden, .bias = HB_NEW_N(l->cv->arena, double, gates),
+		v[d] = (way){ .w = w + d * gates * l->input, .r = r + d * gates * l->hidden,
+			      .w_given = given_of(l->n->in[1]), .r_given = given_of(l->n->in[2]),
+			      .bias = HB_NEW_N(l->cv->arena, double, gates),
 			      .bias_most = HB_NEW_N(l->cv->arena, double, gates), .in_most = HB_NEW_N(l->cv->arena, double, gates),
 			      .ys = HB_NEW_N(l->cv->arena, hb_tensor *, l->steps) };
 		if (!v[d].bias || !v[d].bias_most || !v[d].in_most || !v[d].ys)

@@ -308,6 +308,14 @@ fx_worst(fx_job *j, int mode, hb_dtype from, hb_dtype to)
 	return worst;
 }
 
+/* The rows of the list of operators that the cases stand for. */
+static inline void
+fx_print_rows(const fx_case *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		printf("%s\n", cases[i].rows);
+}
+
 /* Every case in all its types and modes; prints a row each. */
 static inline void
 fx_table(const fx_case *cases, size_t n)

@@ -105,6 +105,14 @@ on_bpu() {
 		"$HBCC" "$SHARED/models/$model/model.onnx" --march "$march" "$@"
 }
 
+# every_row: what the list of operators has on the BPU of bayes, but horizon's and RoIs, is held against double.
+every_row() {
+	{ "$BUILD/tests/unit/fx_elements" rows; "$BUILD/tests/unit/fx_windows" rows; } | tr ' ' '\n' | sort -u > "$WORK/tested"
+	awk -F, '/^torch\./ && !/grid_sample/ { print $1 }' "$SHARED/operators.csv" | sort -u > "$WORK/listed"
+	comm -13 "$WORK/tested" "$WORK/listed"
+	[ -z "$(comm -13 "$WORK/tested" "$WORK/listed")" ]
+}
+
 # names_loss MODEL MARCH: verify says which layer loses most.
 names_loss() {
 	local model=$1 d=$WORK/loss
@@ -200,6 +208,7 @@ short)
 	cosines superres-espcn bayes 0.999
 	cosines audio-yamnet bernoulli2 0.99
 	cosines face-rfb320 bayes 0.99
+	check "every row of the list of operators against double" every_row
 	on_bpu transformer-cct bayes --run-on-bpu Softmax
 	cosines transformer-cct bayes 0.995 --run-on-bpu Softmax
 	same_bytes mnist-cnn "$SHARED/models/mnist-cnn/model.onnx" --march bayes

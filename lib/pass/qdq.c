@@ -183,6 +183,56 @@ is_root_with_weights(const hb_node *n)
 	return false;
 }
 
+/* The k-th product with weights that stands for root, or NULL. */
+static const hb_node *
+product_of(const qdq *c, const hb_node *root, int64_t k)
+{
+	for (const hb_node *n = c->fixed->first; n; n = n->next) {
+		if (n->sources == root->sources && !strcmp(n->op_type, "Linear") && k-- == 0)
+			return n;
+	}
+	return NULL;
+}
+
+/* W or R of an LSTM as its products have them (ops/to_fx_rnn.c): in each direction W's rows i o f and rows c, then
+ * R's a step, the first step's only where there is a state. Several directions have no one axis of scales: floats. */
+static hb_status
+recurrent_weights(qdq *c, hb_node *root, int i, hb_tensor **out)
+{
+	hb_tensor *t = root->in[i];
+	int64_t dirs = t->shape.dim[0], rows = t->shape.dim[1], len = t->shape.dim[2], count = 0;
+	while (product_of(c, root, count))
+		count++;
+	if (count % (2 * dirs) || (i == 2 && count < 4 * dirs))
+		return HB_OK;
+	int8_t *ints = hb_arena_alloc(c->to->arena, (size_t)hb_tensor_elems(t));
+	float *scales = HB_NEW_N(c->to->arena, float, dirs * rows);
+	hb_tensor *plain = dirs > 1 ? hb_tensor_const(c->to, t->name, HB_F32, &t->shape, NULL) : t;
+	if (!ints || !scales || !plain)
+		return hb_nomem(c->g->cx, t->name);
+	for (int64_t d = 0, row = 0; d < dirs; d++) {
+		for (int k = 0; k < 2; k++) {
+			const hb_node *n = product_of(c, root, d * (count / dirs) + (i == 1 ? 0 : 2) + k);
+			const int8_t *v = hb_tensor_data(c->fixed, n->in[1]);
+			int64_t some = n->in[1]->shape.dim[0];
+			if (!v || n->in[1]->shape.dim[1] != len || row + some > dirs * rows)
+				return v ? HB_OK : HB_ERR_NOMEM;
+			memcpy(ints + row * len, v, (size_t)(some * len));
+			for (int64_t r = 0; r < some; r++)
+				scales[row + r] = hb_q_scale(&n->in[1]->q, r);
+			row += some;
+		}
+	}
+	if (dirs == 1) {
+		hb_q q = { .dtype = HB_I8, .nscales = (int)rows, .axis = 1, .scale = scales[0], .scales = scales, .observer = "minmax" };
+		return add_const_ints(c, t, ints, &q, out);
+	}
+	for (int64_t k = 0; k < hb_tensor_elems(t); k++)
+		((float *)(uintptr_t)plain->data)[k] = ints[k] * scales[k / len];
+	*out = plain;
+	return HB_OK;
+}
+
 static hb_status
 operand(qdq *c, hb_node *n, int i, hb_tensor **out)
 {
@@ -190,6 +240,11 @@ operand(qdq *c, hb_node *n, int i, hb_tensor **out)
 	*out = NULL;
 	if (!t)
 		return HB_OK;
+	if ((i == 1 || i == 2) && n->on == HB_ON_BPU && !strcmp(n->op_type, "LSTM") && t->is_const) {
+		HB_TRY(recurrent_weights(c, n, i, out));
+		if (*out)
+			return HB_OK;
+	}
 	if (i == 1 && is_root_with_weights(n)) {
 		HB_TRY(weights(c, n, out));
 		if (*out)

@@ -909,9 +909,18 @@ AGAINST_DOUBLE(windows)
 AGAINST_DOUBLE(rows)
 AGAINST_DOUBLE(moves)
 
+/* With an argument: names the rows. */
 int
-main(void)
+main(int argc, char **argv)
 {
+	(void)argv;
+	if (argc > 1) {
+		fx_print_rows(products, HB_LEN(products));
+		fx_print_rows(windows, HB_LEN(windows));
+		fx_print_rows(rows, HB_LEN(rows));
+		fx_print_rows(moves, HB_LEN(moves));
+		return 0;
+	}
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(products_against_double), cmocka_unit_test(windows_against_double), cmocka_unit_test(rows_against_double),
 		cmocka_unit_test(moves_against_double),

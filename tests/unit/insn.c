@@ -123,6 +123,26 @@ in_place_is_for_equal_views_of_ew_lut_and_copy(void **state)
 	assert_null(hb_insn_check(&s));
 }
 
+static void
+a_norm_takes_two_tables_as_long_as_its_rows(void **state)
+{
+	(void)state;
+	hb_view v = dense_view(HB_S0, 0, HB_I8, 0, 2, 4u, 16u), w = dense_view(HB_S0, 0, HB_I16, 128, 2, 4u, 16u);
+	hb_view t = dense_view(HB_S0, 0, HB_I32, 512, 1, 16u);
+	hb_insn s = {.op = HB_I_rows, .engine = HB_V0, .nv = 4, .v = {w, v, t, t}};
+	s.imm[HB_IMM_rows_fn] = HB_FN_norm;
+	assert_null(hb_insn_check(&s));
+	s.imm[HB_IMM_rows_value] = 31;
+	assert_non_null(hb_insn_check(&s));
+	s.imm[HB_IMM_rows_value] = 30;
+	s.v[3].ext[0] = 15;
+	assert_string_equal(hb_insn_check(&s), "a norm's table is not one int32 an element");
+	s.nv = 3;
+	assert_non_null(hb_insn_check(&s));
+	s.imm[HB_IMM_rows_fn] = HB_FN_div;
+	assert_string_equal(hb_insn_check(&s), "rows has a function of another instruction");
+}
+
 static bool
 same_insn(const hb_insn *a, const hb_insn *b)
 {
@@ -297,6 +317,7 @@ main(void)
 		cmocka_unit_test(each_fault_of_a_conv_is_named),
 		cmocka_unit_test(copies_stay_between_their_spaces),
 		cmocka_unit_test(in_place_is_for_equal_views_of_ew_lut_and_copy),
+		cmocka_unit_test(a_norm_takes_two_tables_as_long_as_its_rows),
 		cmocka_unit_test(decoding_undoes_encoding),
 		cmocka_unit_test(random_words_never_do_harm),
 		cmocka_unit_test(the_manual_has_every_row_of_the_tables),

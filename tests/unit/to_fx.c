@@ -263,6 +263,29 @@ batch_norm_of_three_dimensions(hb_graph *g)
 }
 
 static hb_tensor *
+lstm_of(hb_graph *g, const char *way, int dirs)
+{
+	hb_tensor *x = test_input(g, "x", test_shape(3, 4, 1, 7));
+	hb_tensor *y = test_node(g, "LSTM", "y", x, konst(g, "w", test_shape(3, dirs, 20, 7), 0.6f), konst(g, "r", test_shape(3, dirs, 20, 5), 0.5f),
+				 konst(g, "b", test_shape(2, dirs, 40), 0.3f));
+
+	hb_attr_set_s(g, y->producer, "direction", way);
+	return num(g, y, "hidden_size", 5);
+}
+
+static hb_tensor *
+lstm(hb_graph *g)
+{
+	return lstm_of(g, "forward", 1);
+}
+
+static hb_tensor *
+lstm_both_ways(hb_graph *g)
+{
+	return lstm_of(g, "bidirectional", 2);
+}
+
+static hb_tensor *
 quotient(hb_graph *g)
 {
 	hb_tensor *x = image(g);
@@ -524,6 +547,7 @@ static const op_case table_cases[] = {
 	{ "sigmoid", sigmoid, true, 3, 0 }, { "tanh", tanh_, true, 4, 0 }, { "exp", exp_, true, 3, 0 },
 	{ "hard_sigmoid", hard_sigmoid, true, 3, 0 }, { "leaky_relu", leaky_relu, true, 3, 0 }, { "neg", neg, true, 2, 0 },
 	{ "softmax", softmax, true, 8, 0.9 },
+	{ "lstm", lstm, true, 8, 0.9 }, { "lstm_both_ways", lstm_both_ways, true, 8, 0.9 },
 	WIDE(layer_norm), WIDE(layer_norm_of_two_dimensions), WIDE(rms_norm), WIDE(quotient),
 };
 
