@@ -60,6 +60,11 @@ type_of(const report *r, const hb_node *n, const hb_tensor *t, bool output)
 		return t->dtype;
 	types = hb_march_types(r->m, n, output);
 	bool wide = r->scaled ? t->q.from == HB_Q_OPEN : t->is_output && !t->nuses;
+	const hb_qconfig *own = r->c->cfg ? config_quant(r->c->cfg, n, t) : NULL;
+	if (own)
+		want = own->dtype;
+	if (want == HB_I16 && !hb_march_takes(r->m, t, HB_I16))
+		want = HB_I8;
 	if (t->q.from != HB_Q_OPEN)
 		want = t->q.dtype;
 	else if (output && wide && (types & HB_BIT(HB_I32)) && !r->c->a.int8_outputs)
@@ -697,6 +702,7 @@ run(cli *c)
 	HB_TRY(model_read(c, c->files[0], &r.g));
 	HB_TRY(model_place(c, r.g, r.m));
 	r.scaled = hb_has_scales(r.g);
+	config_base(c, &(hb_qconfig){.dtype = c->a.dtype && !strcmp(c->a.dtype, "qint16") ? HB_I16 : HB_I8});
 	HB_TRY(judge(&r));
 	HB_TRY(count_costs(&r));
 	if (c->set[O_advice] && r.count[ON_BPU] && !r.count[ON_NONE])
