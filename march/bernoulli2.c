@@ -138,6 +138,7 @@ static const hb_rule rules[] = {
 	FROM_PLUGIN("Sub", "rank <= 4", "four dimensions, lower ranks with leading ones"),
 	FROM_PLUGIN("Sub", "C <= 2048", NULL),
 	PAIRWISE("Mul"), PAIRWISE("Div"), ADVISED("Div", "nconst == 0", "no operand is constant", "multiply by the reciprocal"),
+	{ "Mul", "nconst == 0", "no operand is constant", PLUGIN, NULL, true },
 
 	RANK4("ArgMax"), NOTED("ArgMax", "axis == 1", "over channels"), RULE("ArgMax", "C <= 64"),
 	{ "ArgMax", "index_only_output == 1", "an index is a model output only", PLUGIN, NULL, true },
@@ -163,6 +164,8 @@ static const hb_rule rules[] = {
 	RULE("Conv", "dh <= dw"),
 	NOTED("Conv", "kh * kw * Kc <= 32768", "weights of one output channel"),
 	{ "Conv", "dh > 1 || dw > 1 => sh == 1 && sw == 1", "a dilated convolution has stride 1", PLUGIN, NULL, true },
+	{ "Conv", "dh in {1, 2, 4} && dw in {1, 2, 4}", NULL, PLUGIN, NULL, true },
+	{ "Conv", "Cg <= 2048", "input channels of a group", PLUGIN, NULL, true },
 
 	RANK4("ConvTranspose"),
 	RULE("ConvTranspose", "kh in 2..14 && kw in 2..14"),
@@ -196,6 +199,7 @@ static const hb_rule rules[] = {
 	FROM_PLUGIN("ReduceMax", "axis == 1 && naxes == 1", "over channels"),
 	FROM_PLUGIN("ReduceMax", "rank <= 4", NULL),
 	RANK4("ReduceMean"), NOTED("ReduceMean", "axes_hw == 1", "height and width"),
+	{ "ReduceMean", "naxes == 1 && axis == 1", "over channels only", PLUGIN, NULL, true },
 	FROM_PLUGIN("ReduceSum", "axes_nc == 1", "sum over N and C only"),
 	FROM_PLUGIN("ReduceSum", "rank <= 4", NULL),
 	RESHAPE("Reshape"), RESHAPE("Flatten"), RESHAPE("Squeeze"), RESHAPE("Unsqueeze"),

@@ -642,7 +642,7 @@ static enum knob knob_of(const char *op, hb_term t, const struct node *p)
 		return NKNOBS;
 	if (IS(op, "Gemm"))
 		return t == HB_T_kh ? X2 : t == HB_T_kw ? X3 : t == HB_T_Kc || t == HB_T_C ? X1 : outputs ? OUTC : NKNOBS;
-	if (outputs && !conv)
+	if ((outputs && !conv) || (t == HB_T_ranks && IS(op, "Gather")))
 		return NKNOBS;
 	if (IS(op, "ConvTranspose") && (t == HB_T_Kn || t == HB_T_Kc))
 		return t == HB_T_Kn ? X1 : OUTC;
@@ -738,7 +738,8 @@ static bool reported(const hb_march *m, const char *op, const hb_rule *r, const 
 	bool found = false;
 	for (hb_finding *f = list; f; f = f->next) {
 		const char *in = where == HB_RULE_BPU ? f->rule : f->found;
-		bool same = !strncmp(in, r->text, strlen(r->text));
+		size_t n = strlen(r->text);
+		bool same = !strncmp(in, r->text, n) && (!in[n] || in[n] == ':' || !strncmp(in + n, " (", 2));
 		found = found || same;
 		if (same) {
 			assert_non_null(f->found);
