@@ -74,6 +74,7 @@ type_of(const report *r, const hb_node *n, const hb_tensor *t, bool output)
 	return want;
 }
 
+/* A fused node has its group's types. */
 static const char *
 types_of(const report *r, const hb_source *s, bool output)
 {
@@ -82,6 +83,8 @@ types_of(const report *r, const hb_source *s, bool output)
 
 	if (!n || !(output ? n->nout : n->nin))
 		return "--";
+	if (n->group && !n->group->chain_in)
+		n = n->group->root;
 	t = !output ? n->in[0] : n->group ? n->group->last->out[0] : n->out[0];
 	if (!t)
 		return "--";
