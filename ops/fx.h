@@ -21,6 +21,7 @@
  *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside qmin qmax     Y [M,C,OH,OW]; places, 16 fraction bits
  *   Correlation    A, B                               kernel_size max_displacement stride1 stride2 pad_size m e to qmin qmax
  *   Scatter        X [M,C], index i32 [M]             shape                                       Y [N,C,H,W]; places n*H*W + y*W + x
+ *   Pick           X [B or 1,R,C], index i32 [B,M]                                                 Y [B,M,C]; rows of X by index, limited to 0..R-1
  *   Rows           X [, gain i32 [n], offset i32 [n]] fn axis m e m2 e2 value to qmin qmax       (softmax; norm and rms have the tables)
  *   TopK           X                                  axis k largest places                       values, or their places (i32)
  *   Take           X, index i32 [n]                   axis                                        Y[.., i, ..] = X[.., index[i], ..]

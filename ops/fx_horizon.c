@@ -206,3 +206,36 @@ const hb_op hb_op_fx_scatter = {
 	.attrs = scatter_rows, .types = HB_BIT(HB_I8) | HB_BIT(HB_I16), .in_types = { 0, HB_BIT(HB_I32) },
 	.shape = shape_scatter, .run = run_scatter, .sched = &hb_sched_scatter,
 };
+
+/* ---- Pick ---- */
+
+static hb_status
+shape_pick(hb_graph *g, hb_node *n)
+{
+	const hb_shape *x = &n->in[0]->shape, *index = &n->in[1]->shape;
+
+	if (x->rank != 3 || index->rank != 2)
+		return HB_FX_BAD(g, n, "input and index have ranks %d and %d; they must be 3 and 2", x->rank, index->rank);
+	if (x->dim[0] != 1 && x->dim[0] != index->dim[0])
+		return HB_FX_BAD(g, n, "has %lld blocks of rows and indices into %lld", (long long)x->dim[0], (long long)index->dim[0]);
+	hb_shape s = { 3, { index->dim[0], index->dim[1], x->dim[2] } };
+	return hb_fx_out(g, n, n->in[0]->dtype, &s);
+}
+
+static void
+run_pick(const hb_call *c)
+{
+	const int64_t *x = c->in[0]->shape.dim, *y = c->out[0]->shape.dim;
+	size_t row = (size_t)x[2] * hb_dtype_size(c->in[0]->dtype);
+	const int32_t *index = c->in[1]->data;
+
+	for (int64_t i = 0; i < y[0] * y[1]; i++) {
+		int64_t at = HB_MAX(0, HB_MIN(index[i], x[1] - 1));
+		memcpy((uint8_t *)c->out[0]->data + (size_t)i * row, (const uint8_t *)c->in[0]->data + (size_t)((x[0] > 1 ? i / y[1] * x[1] : 0) + at) * row, row);
+	}
+}
+
+const hb_op hb_op_fx_pick = {
+	.name = "Pick", .domain = "hbcc", .since = 1, .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1,
+	.types = HB_FX_TYPES, .in_types = { 0, HB_BIT(HB_I32) }, .shape = shape_pick, .run = run_pick, .sched = &hb_sched_pick,
+};

@@ -2,6 +2,7 @@
 #include "ops/horizon.h"
 
 #include "ops/nd.h"
+#include "ops/to_fx.h"
 
 #define FLOATS HB_BIT(HB_F32)
 
@@ -93,10 +94,26 @@ run_filter(const hb_call *c)
 	}
 }
 
+/* The best value has input 0's scale, each result its input's. */
+static int
+input_of(const hb_node *n, int out)
+{
+	return out >= 3 && out < 3 + n->nin ? out - 3 : 0;
+}
+
+static const char *
+floats_filter(const hb_node *n)
+{
+	const hb_filter *k = n->aux;
+
+	return k->places < 1 || k->places > 1 << 16 ? "other than 1 to 65536 places" : NULL;
+}
+
 static const hb_attr_row filter_rows[] = {
 	{ "threshold", HB_ATTR_FLOAT, true, 0, 0 }, { "idx_range", HB_ATTR_INTS, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_filter = {
 	.name = "filter", .domain = "horizon", .since = 1, .min_in = 1, .max_in = MAX_DATA, .min_out = 5, .max_out = MAX_DATA + 4,
 	.attrs = filter_rows, .types = FLOATS, .shape = shape_filter, .run = run_filter,
+	.role = HB_ROLE_EACH, .passes = input_of, .convert = hb_to_fx_filter, .floats = floats_filter,
 };

@@ -7,7 +7,7 @@
 /* .sched of the row in ops/fx_*.c. */
 extern const hb_sched_op hb_sched_conv, hb_sched_linear, hb_sched_conv_transpose, hb_sched_matmul;
 extern const hb_sched_op hb_sched_max_pool, hb_sched_average_pool, hb_sched_reduce, hb_sched_resize;
-extern const hb_sched_op hb_sched_sample, hb_sched_correlation, hb_sched_scatter;
+extern const hb_sched_op hb_sched_sample, hb_sched_correlation, hb_sched_scatter, hb_sched_pick;
 extern const hb_sched_op hb_sched_ew, hb_sched_lut, hb_sched_rows;
 extern const hb_sched_op hb_sched_concat, hb_sched_pad, hb_sched_slice, hb_sched_transpose;
 extern const hb_sched_op hb_sched_reshape, hb_sched_expand, hb_sched_top_k, hb_sched_take;

@@ -299,3 +299,51 @@ lower_scatter(hb_lower *lw, const hb_node *n, const hb_tile *t)
 const hb_sched_op hb_sched_scatter = {
 	.need = need_scatter, .windowed = true, .copies = true, .cut = HB_CUT_ROW | HB_CUT_CHAN, .lower = lower_scatter,
 };
+
+/* ---- Pick ---- */
+
+static void
+need_pick(const hb_node *n, int k, const hb_box *out, hb_box *in)
+{
+	*in = hb_box_all(&n->in[k]->shape);
+	if (in->hi[0] > 1) {
+		in->lo[0] = out->lo[0];
+		in->hi[0] = out->hi[0];
+	}
+	if (k) {
+		in->lo[1] = out->lo[1];
+		in->hi[1] = out->hi[1];
+	} else {
+		in->lo[2] = out->lo[2];
+		in->hi[2] = out->hi[2];
+	}
+}
+
+static hb_status
+lower_pick(hb_lower *lw, const hb_node *n, const hb_tile *t)
+{
+	hb_insn i = { .op = HB_I_copy, .nv = 3 };
+	hb_tview v[3];
+	hb_box in[2];
+
+	i.imm[HB_IMM_copy_mode] = 1;
+	HB_TRY(lw->view(lw, n, -1, &t->out, &v[0]));
+	for (int k = 0; k < 2; k++) {
+		need_pick(n, k, &t->out, &in[k]);
+		HB_TRY(lw->view(lw, n, k, &in[k], &v[1 + k]));
+	}
+	for (int64_t b = 0; b < t->out.hi[0] - t->out.lo[0]; b++) {
+		for (int k = 0; k < 3; k++) {
+			hb_tview part = v[k];
+			hb_tview_cut(&part, 0, part.ext[0] > 1 ? b : 0, 1, 1);
+			hb_tview_drop(&part, 0);
+			HB_TRY(hb_lower_operand(lw, n, &part, &i.v[k]));
+		}
+		HB_TRY(lw->emit(lw, n, &i));
+	}
+	return HB_OK;
+}
+
+const hb_sched_op hb_sched_pick = {
+	.need = need_pick, .cut = HB_CUT_ROW | HB_CUT_COL | HB_CUT_CHAN, .lower = lower_pick,
+};

@@ -44,6 +44,7 @@ typedef enum hb_role {
 	HB_ROLE_NONE,			/* never on the BPU */
 	HB_ROLE_OWN,			/* its own observer */
 	HB_ROLE_PASS,			/* scale and dtype of input 0 */
+	HB_ROLE_EACH,			/* each output scale and dtype of the input that .passes names */
 	HB_ROLE_CAT,			/* passes where its inputs' scales are equal, else its own observer */
 	HB_ROLE_BOOL,			/* qbool */
 	HB_ROLE_INDEX,			/* int32 indices */
@@ -82,6 +83,7 @@ struct hb_op {
 	hb_status (*convert)(hb_convert *cv, hb_node *n);	/* NULL with .lut: becomes hbcc.Lut */
 	uint32_t places;		/* inputs, by bit, that say where to read: int16 where their producer yields it, never clipped.
 					 * HB_LAST_INPUT: the last one, wherever it is */
+	int (*passes)(const hb_node *n, int out);	/* with HB_ROLE_EACH */
 	float (*own_scale)(const hb_node *n);	/* the scale of output 0, where attributes say it; optional */
 	const char *(*floats)(const hb_node *n);	/* why this node has no fixed-point form, NULL: it has one; optional */
 

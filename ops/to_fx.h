@@ -90,6 +90,7 @@ hb_status hb_to_fx_roi(hb_convert *cv, hb_node *n);		/* RoiAlign, horizon's RoIA
 hb_status hb_to_fx_from_yuv(hb_convert *cv, hb_node *n);	/* centered_yuv2rgb, centered_yuv2bgr */
 hb_status hb_to_fx_correlation(hb_convert *cv, hb_node *n);
 hb_status hb_to_fx_point_pillars(hb_convert *cv, hb_node *n);
+hb_status hb_to_fx_filter(hb_convert *cv, hb_node *n);
 
 /* ops/to_fx_order.c */
 hb_status hb_to_fx_top_k(hb_convert *cv, hb_node *n);

@@ -390,6 +390,8 @@ hb_calib_set_scales(hb_calib *c)
 				t->q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = 1, .observer = "derived" };
 			else if (role == HB_ROLE_PASS || (role == HB_ROLE_CAT && equal_inputs(n)))
 				t->q = n->in[0]->q;
+			else if (role == HB_ROLE_EACH)
+				t->q = n->in[n->op->passes(n, i)]->q;
 		}
 	}
 	return HB_OK;

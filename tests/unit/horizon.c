@@ -824,6 +824,18 @@ filter_case(uint32_t s)
 	inputs_of(&c, false, in);
 	run(&c, c.g, out);
 	assert_filtered(&c, in, out, s);
+
+	hb_march m = *hb_march_find("bayes");
+	hb_graph *fixed = NULL;
+	hb_calib_options co = { .activations = { .dtype = s % 2 ? HB_I8 : HB_I16, .observer = { .kind = HB_OBS_MINMAX } }, .sample = feed, .arg = &c };
+	n->on = HB_ON_BPU;
+	if (hb_pass_calibrate(c.g, &co) != HB_OK || hb_pass_convert(c.g, HB_HALF_EVEN, &fixed) != HB_OK)
+		fail_msg("filter, seed %u: %s", s, log.text);
+	run(&c, fixed, out);
+	inputs_of(&c, true, in);
+	assert_filtered(&c, in, out, s);
+	assert_machine(&c, fixed, &m, (int)(s / 3 % 2));
+	hb_graph_free(fixed);
 	hb_graph_free(c.g);
 	hb_ctx_free(cx);
 }
