@@ -28,7 +28,7 @@ typedef struct args {
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, balance_factor, level, seed;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, json, ops, deflate, merge, per_channel, print_config;
+	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, refine, round_weights, auto_int16, json, ops, deflate, merge, per_channel, print_config;
 	bool help, version;
 } args;
 
@@ -267,6 +267,9 @@ hb_status model_refuse(cli *c, hb_graph *g, const hb_march *m);
 hb_status model_place(cli *c, hb_graph *g, const hb_march *m);
 /* Calibrates with --calib's samples. */
 hb_status model_calibrate(cli *c, hb_graph *g, const hb_march *m);
+/* What --refine, --round-weights and --auto-int16 ask, after calibration with options o (accuracy.c). */
+hb_status model_improve(cli *c, hb_graph *g, const hb_march *m, const hb_calib_options *o);
+hb_status improve_check(cli *c, const hb_march *m);
 /* Converts and constrains. */
 hb_status model_convert(cli *c, hb_graph *g, const hb_march *m, hb_graph **fixed);
 hb_status model_schedule(cli *c, hb_graph *fixed, const hb_march *m, hb_program **out);

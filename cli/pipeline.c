@@ -122,6 +122,7 @@ options_check(cli *c, const hb_march *m)
 
 	if (c->a.observer && !hb_observer_kind_of(c->a.observer, &kind) && strcmp(c->a.observer, "load") && strcmp(c->a.observer, "skip"))
 		return hb_error(c->cx, HB_ERR_USAGE, "--observer", "option", "unknown observer '%s'", c->a.observer);
+	HB_TRY(improve_check(c, m));
 	if (m && c->a.dtype && !strcmp(c->a.dtype, "qint16") && !m->fig.int16)
 		return hb_error(c->cx, HB_ERR_USAGE, "--dtype", "march", "%s has no qint16 activations", m->name);
 	if (c->set[O_percentile] && c->a.observer && strcmp(c->a.observer, "percentile") && strcmp(c->a.observer, "mix"))
@@ -275,7 +276,14 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		hb_note(c->cx, NULL, "uncalibrated", c->a.observer && !strcmp(c->a.observer, "skip") ? "samples are skipped: ranges are from seeded noise"
 			: "no samples (--calib): ranges are from seeded noise");
 	}
-	hb_status st = hb_pass_calibrate(g, &o);
+	hb_status st = HB_OK;
+	hb_calib_options first = o;
+	if (c->a.auto_int16 && !o.save_ranges && !(first.save_ranges = hb_ranges_new(c->arena)))
+		st = hb_nomem(c->cx, NULL);
+	if (st == HB_OK)
+		st = hb_pass_calibrate(g, &first);
+	if (st == HB_OK && s)
+		st = model_improve(c, g, m, &first);
 	if (s)
 		samples_count(s, c);
 	samples_close(s);

@@ -17,6 +17,9 @@ typedef struct filter {
 	int64_t taps, group_in, group_out;	/* of Conv: of the window; channels of a group */
 	const double *means;		/* of each input channel, float, then quantized; or NULL */
 	int64_t nmeans;
+	const double *shift;		/* what each channel's bias gets instead of what the means say, or NULL */
+	const int8_t *rounded;		/* integers for the weights, in their order, and scales for the channels, or NULL */
+	const float *rounded_scales;
 	const hb_q *given;		/* scales that the file gives the weights, or NULL */
 } filter;
 
@@ -79,6 +82,15 @@ lost_bias(const filter *f, int64_t c, float s, const result *r)
 	return lost;
 }
 
+/* The weight's integer at scale s of channel c: the one that calibration chose, where it chose for this scale. */
+static int32_t
+integer_of(const filter *f, int64_t c, int64_t first, int64_t o, int64_t i, float s, hb_round r)
+{
+	if (f->rounded && s == f->rounded_scales[c])
+		return f->rounded[first + o * f->step + i];
+	return hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, r);
+}
+
 /* The largest magnitude that channel c's accumulator can reach with weight scale s. */
 static double
 reach(const filter *f, int64_t c, double bias, float s, const demand *d)
@@ -88,7 +100,7 @@ reach(const filter *f, int64_t c, double bias, float s, const demand *d)
 
 	for (int64_t o = 0; o < f->outer; o++)
 		for (int64_t i = 0; i < f->inner; i++)
-			sum += abs(hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, d->round));
+			sum += abs(integer_of(f, c, first, o, i, s, d->round));
 	sum = sum * d->in_max + fabs(round_to(bias / acc, d->round));
 	if (d->add_scale > 0)
 		sum += ceil(d->add_max * d->add_scale / acc) + 1;
@@ -123,8 +135,10 @@ quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double 
 
 	for (int64_t o = 0; o < f->outer; o++)
 		for (int64_t i = 0; i < f->inner; i++)
-			r->q[first + o * f->step + i] = (int8_t)hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, d->round);
-	if (f->means)
+			r->q[first + o * f->step + i] = (int8_t)integer_of(f, c, first, o, i, s, d->round);
+	if (f->shift)
+		bias += f->shift[c];
+	else if (f->means)
 		bias += lost_bias(f, c, s, r);
 	if (d->out_scale > 0 && !hb_mult_of(acc / d->out_scale, &m))
 		return HB_FX_REFUSE(cv, n, "channel %lld: the accumulator's scale %g over the output's %g is outside 2^-40..2^24", (long long)c,
@@ -169,6 +183,8 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 		float s = largest > 0 ? hb_scale_of(absmax[c], HB_I8, false) : 1;
 		if (f->given)
 			s = (float)(hb_q_scale(f->given, f->per_group ? c % f->per_group : c) * fabs(f->gain));
+		if (f->rounded)
+			s = f->rounded_scales[c];
 		const demand at = at_channel(d, c);
 		float fitted = fit_scale(f, c, bias[c], s, &at);
 
@@ -234,6 +250,17 @@ means_of(const hb_node *n, int dim)
 	if (n->in[1]->q.from != HB_Q_OPEN)
 		return NULL;		/* whoever quantized the weights chose the bias with them */
 	return x->means && x->means_dim == dim && (!matmul || group_bias(n)) ? x->means : NULL;
+}
+
+/* What hb_pass_refine chose for layer n. */
+static void
+take_chosen(const hb_node *n, filter *f)
+{
+	bool matmul = !strcmp(n->op_type, "MatMul");
+
+	f->shift = matmul && !group_bias(n) ? NULL : n->out[0]->shift;
+	f->rounded = n->in[1]->rounded;
+	f->rounded_scales = n->in[1]->rounded_scales;
 }
 
 /* The scales that the file gives n's weights, where they are one or along the output channels, dimension `dim`. */
@@ -412,6 +439,7 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
+	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
 	if (ws->rank == 5)
 		return volume_node(cv, &l, ws);
@@ -462,6 +490,7 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	};
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
+	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
 	if (l.add)
 		return HB_FX_REFUSE(cv, n, "a transposed convolution takes no addend");
@@ -506,6 +535,7 @@ linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t d
 
 	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
 		return HB_ERR_NOMEM;
+	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l->bias, &l->d, &l->r));
 	if (!by_row) {
 		q = HB_NEW_N(cv->arena, int8_t, HB_MAX(l->channels * depth, 1));

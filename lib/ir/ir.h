@@ -136,6 +136,11 @@ struct hb_tensor {
 	 * quantized ones. NULL: unknown. */
 	const double *means;
 	int means_dim;
+	/* What hb_pass_refine chose: on a layer's output, what is added to each channel's bias; on its weights, integers
+	 * and a scale an output channel. NULL: nothing. */
+	const double *shift;
+	const int8_t *rounded;
+	const float *rounded_scales;
 	const char *const *dim_names;	/* symbolic names of a graph input's dims, or NULL entries */
 	void *user;			/* belongs to the pass that runs */
 	hb_tensor *next;		/* all tensors of the graph */

@@ -467,6 +467,8 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
 		t->user = NULL;
 		t->means = NULL;
+		t->shift = NULL;
+		t->rounded = NULL;
 		if (t->q.from == HB_Q_OPEN || (t->producer && hb_calib_is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}

@@ -134,6 +134,31 @@ bool hb_const_is_data(const hb_node *n, int i);
 /* Sets q of every edge that a BPU node writes or reads (SEMANTICS 3). */
 hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);
 
+/* ---- refine: after calibrate, on samples ---- */
+
+typedef struct hb_refine_options {
+	hb_round round;
+	bool no_bias_correction;
+	bool round_weights;		/* for the least error of the layer's output, not each to the nearest */
+	/* As hb_calib_options'; the first few samples are taken. */
+	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);
+	void *arg;
+} hb_refine_options;
+
+/* For each layer in turn, the shift of its bias and, where asked, the integers of its weights that bring it nearest to
+ * the float model, given what the layers before it have become (SEMANTICS 7). *cosine: the least of an output, over
+ * the samples taken, as far as float arithmetic on quantized values tells. */
+hb_status hb_pass_refine(hb_graph *g, const hb_refine_options *o, double *cosine);
+
+/* What quantizing one edge alone does to the outputs. */
+typedef struct hb_sensitivity {
+	hb_tensor *t;
+	double noise;			/* squared error over squared values, of the output where it is largest */
+} hb_sensitivity;
+
+/* Each edge of type qint8 that could be qint16 on m, in the order of the graph; in g's arena. */
+hb_status hb_pass_sensitivity(hb_graph *g, const hb_march *m, const hb_refine_options *o, hb_sensitivity **out, size_t *n);
+
 /* ---- convert ---- */
 
 /* Operand 1 (and the axis, where scales are a channel's) and operand 2, all zero, of a QuantizeLinear or
