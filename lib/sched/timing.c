@@ -71,11 +71,14 @@ vec_cycles(const hb_figures *f, const hb_insn *i)
 	case HB_I_reduce:
 		cycles = reduce_cycles(f, i);
 		break;
-	case HB_I_rows:
+	case HB_I_rows:		/* assumed, as sort's */
 		cycles = at_rate(out * (i->imm[HB_IMM_rows_fn] == HB_FN_softmax ? 32 : 5), f->vec_x100);
 		break;
 	case HB_I_sort:
 		cycles = at_rate((uint64_t)hb_view_elems(&i->v[2]) * 32, f->vec_x100);
+		break;
+	case HB_I_ew:		/* assumed: a quotient takes eight passes */
+		cycles = at_rate(out * (i->imm[HB_IMM_ew_fn] == HB_FN_div ? 8 : 1), f->vec_x100);
 		break;
 	default:
 		cycles = at_rate(out, f->vec_x100);

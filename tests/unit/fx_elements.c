@@ -254,15 +254,15 @@ of_prelu_of_one(double x, double b, double c)
 #define TYPED(id, row, mask, narrow, wide) { .rows = row, .name = #id, .build = build_##id, .f = of_##id, .types = mask, .apart8 = narrow, .apart16 = wide }
 
 static const fx_case lookups[] = {
-	LUT(acos, "torch.acos", 8, -1, 1), LUT(acosh, "torch.acosh", 8, 1, 6), LUT(asin, "torch.asin", 8, -1, 1), LUT(asinh, "torch.asinh", 3, -4, 4),
-	LUT(atan, "torch.atan", 3, -6, 6), LUT(atanh, "torch.atanh", 8, -0.98, 0.98), LUT(ceil, "torch.ceil", 1, -5, 5), LUT(cos, "torch.cos", 3, -7, 7),
+	LUT(acos, "torch.acos", 3, -1, 1), LUT(acosh, "torch.acosh", 3, 1, 6), LUT(asin, "torch.asin", 3, -1, 1), LUT(asinh, "torch.asinh", 3, -4, 4),
+	LUT(atan, "torch.atan", 3, -6, 6), LUT(atanh, "torch.atanh", 5, -0.98, 0.98), LUT(ceil, "torch.ceil", 1, -5, 5), LUT(cos, "torch.cos", 3, -7, 7),
 	LUT(cosh, "torch.cosh", 3, -4, 4), LUT(elu, "torch.nn.ELU", 3, -4, 4), LUT(erf, "torch.erf", 3, -3, 3), LUT(exp, "torch.exp", 3, -6, 3),
 	LUT(floor, "torch.floor", 1, -5, 5), LUT(gelu, "torch.nn.GELU", 3, -6, 6), LUT(hard_sigmoid, "torch.nn.HardSigmoid", 3, -5, 5),
-	LUT(leaky_relu, "torch.nn.LeakyReLU", 3, -3, 3), LUT(log, "torch.log", 8, 0.01, 9), LUT(reciprocal, "torch.reciprocal", 8, 0.02, 7),
+	LUT(leaky_relu, "torch.nn.LeakyReLU", 3, -3, 3), LUT(log, "torch.log", 3, 0.01, 9), LUT(reciprocal, "torch.reciprocal", 3, 0.02, 7),
 	LUT(selu, "torch.selu", 3, -4, 4), LUT(sigmoid, "torch.nn.Sigmoid", 3, -8, 8), LUT(silu, "torch.nn.SiLU", 3, -8, 8),
 	LUT(silu_of_parts, "torch.nn.SiLU", 3, -8, 8), LUT(mish, "", 3, -8, 8), LUT(sin, "torch.sin", 3, -7, 7), LUT(sinh, "torch.sinh", 3, -4, 4),
-	LUT(softplus, "torch.nn.Softplus", 3, -8, 8), LUT(sqrt, "torch.sqrt", 8, 0, 9), LUT(tan, "torch.tan", 8, -1.3, 1.3), LUT(tanh, "torch.nn.Tanh", 3, -5, 5),
-	LUT(square, "torch.pow", 3, -3, 3), LUT(root, "torch.pow", 8, 0, 5), LUT(power, "torch.pow", 3, 0, 4), LUT(inverse_square, "torch.pow", 8, 0.3, 4),
+	LUT(softplus, "torch.nn.Softplus", 3, -8, 8), LUT(sqrt, "torch.sqrt", 3, 0, 9), LUT(tan, "torch.tan", 4, -1.3, 1.3), LUT(tanh, "torch.nn.Tanh", 3, -5, 5),
+	LUT(square, "torch.pow", 3, -3, 3), LUT(root, "torch.pow", 3, 0, 5), LUT(power, "torch.pow", 3, 0, 4), LUT(inverse_square, "torch.pow", 8, 0.3, 4),
 	LUT(neg, "", 1, -3, 3), LUT(prelu_of_one, "torch.nn.PReLU", 3, -3, 3),
 };
 
