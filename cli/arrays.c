@@ -616,7 +616,7 @@ array_read(hb_ctx *cx, const char *path, const char *member, array *out)
 		st = jpeg_parse(cx, out);
 	} else if (ends_with(path, ".png")) {
 		st = png_parse(cx, out);
-	} else if (ends_with(path, ".bin") || ends_with(path, ".raw")) {
+	} else if (ends_with(path, ".bin") || ends_with(path, ".raw") || ends_with(path, ".nv12") || ends_with(path, ".yuv")) {
 		out->raw = true;
 		out->dtype = HB_U8;
 		out->shape = (hb_shape){.rank = 1, .dim = {(int64_t)out->map_bytes}};
@@ -679,6 +679,8 @@ hb_status
 array_count(cli *c, const array *a, const port *p, int64_t *n)
 {
 	*n = 1;
+	if (camera_takes(a, p))
+		return camera_count(c, a, p, n);
 	if (!p->known || a->image)
 		return HB_OK;
 	int64_t elems = hb_shape_elems(&p->shape);
@@ -732,6 +734,8 @@ array_sample(cli *c, const array *a, const port *p, size_t input, int64_t k, voi
 	out->dtype = p->dtype;
 	out->shape = p->shape;
 	out->data = buf;
+	if (camera_takes(a, p))
+		return camera_sample(c, a, p, k, buf);
 	if (a->image) {
 		input_norm norm;
 

@@ -160,6 +160,9 @@ void names_near(near_names *near, const char *name);
 /* "; the nearest are 'a', 'b'", or nothing; into buf, which it returns. */
 const char *near_text(const near_names *near, char *buf, size_t size);
 
+/* Of input `name`, number i: false where input_type_rt says nothing. */
+bool config_camera(const cli *c, const char *name, size_t i, hb_camera *out);
+
 /* What input_parameters say about how an image becomes an input's values. */
 typedef struct input_norm {
 	bool nhwc;			/* input_layout_train */
@@ -208,6 +211,8 @@ typedef struct port {
 	hb_shape shape;			/* valid where known */
 	bool known;
 	const hb_q *q;			/* of a fixed-point input, or NULL: float values are quantized */
+	const hb_camera *camera;	/* an input that takes pictures as a camera gives them, or NULL */
+	bool train;			/* samples are as the model was trained, not as the camera gives them */
 } port;
 
 /* Sample k of array a as a value for port p, converted where that is allowed; buf holds it: hb_port_bytes.
@@ -215,6 +220,19 @@ typedef struct port {
 hb_status array_sample(cli *c, const array *a, const port *p, size_t input, int64_t k, void *buf, hb_val *out);
 /* How many samples of p's shape array a holds. */
 hb_status array_count(cli *c, const array *a, const port *p, int64_t *n);
+
+/* ---- cameras (camera.c) ---- */
+
+/* Metadata of an input that takes a camera's pixels: hbcc.input.NAME = "nv12 regular NHWC". */
+char *camera_key(cli *c, const char *input);
+bool camera_is_key(const char *key);
+char *camera_text(cli *c, const hb_camera *k, const char *layout);
+/* p->camera, where the metadata say so. */
+hb_status camera_port(cli *c, const hb_meta *meta, port *p);
+/* Is a a picture, rather than the values of p themselves? */
+bool camera_takes(const array *a, const port *p);
+hb_status camera_count(cli *c, const array *a, const port *p, int64_t *n);
+hb_status camera_sample(cli *c, const array *a, const port *p, int64_t k, float *out);
 
 /* Element i as a number. */
 double value_at(const hb_val *v, int64_t i);

@@ -62,6 +62,9 @@ record(cli *c, const hb_graph *g, hb_program *p)
 
 	HB_TRY(hb_file_map(c->cx, c->files[0], &f));
 	HB_TRY(origin_recall(c, g, p, true));
+	for (const hb_meta *m = g->meta; m; m = m->next)
+		if (camera_is_key(m->key))
+			HB_TRY(meta_add(c, p, m->key, m->value));
 	HB_TRY(meta_add(c, p, "hbcc.version", HBCC_VERSION));
 	HB_TRY(meta_add(c, p, "hbcc.model.crc32", hb_arena_printf(c->arena, "%08lx", crc32_z(0, f->p, f->size))));
 	HB_TRY(meta_add(c, p, "hbcc.option.optimize", hb_arena_printf(c->arena, "O%lld", (long long)c->a.level)));

@@ -276,12 +276,9 @@ static const key_row keys[] = {
 	{.group = "input_parameters", .key = "input_name", .fn = keep_list, FIELD(names)},
 	{.group = "input_parameters", .key = "input_type_train", .fn = keep_list, FIELD(train_types)},
 	{.group = "input_parameters", .key = "input_layout_train", .fn = keep_list, FIELD(train_layouts)},
-	{.group = "input_parameters",
-	 .key = "input_type_rt",
-	 .fn = warn,
-	 .only = "the compiled model takes what the ONNX model takes"},
+	{.group = "input_parameters", .key = "input_type_rt", .fn = keep_list, FIELD(rt_types)},
 	{.group = "input_parameters", .key = "input_layout_rt", .fn = set_option, .option = O_input_layout},
-	{.group = "input_parameters", .key = "input_space_and_range", .fn = take_only, .only = "regular"},
+	{.group = "input_parameters", .key = "input_space_and_range", .fn = keep_list, FIELD(spaces)},
 	{.group = "input_parameters", .key = "input_shape", .fn = keep_list, FIELD(shapes)},
 	{.group = "input_parameters", .key = "input_batch", .fn = take_only, .only = "1"},
 	{.group = "input_parameters", .key = "norm_type", .fn = keep_list, FIELD(norm_types)},
@@ -383,6 +380,8 @@ combine(config *g)
 	return HB_OK;
 }
 
+static hb_status check_types(config *g);
+
 hb_status
 config_read(cli *c)
 {
@@ -429,6 +428,8 @@ config_read(cli *c)
 		st = st == HB_OK ? one : st;
 	}
 	if (st == HB_OK)
+		st = check_types(g);
+	if (st == HB_OK)
 		st = combine(g);
 	/* scalars are referred to: the document lives until config_free */
 	c->cfg = g;
@@ -449,6 +450,115 @@ remove_nodes(cli *c, hb_graph *g, const strings *words, bool by_type)
 	}
 }
 
+static int
+numbers(const strings *s, size_t i, float out[4])
+{
+	int n = 0;
+
+	if (i >= s->n || !strcmp(s->v[i], "None"))
+		return 0;
+	for (const char *p = s->v[i]; *p && n < 4; n++) {
+		char *end;
+
+		out[n] = strtof(p, &end);
+		if (end == p)
+			break;
+		p = end + strspn(end, " ,");
+	}
+	return n;
+}
+
+/* Values of a list of input_parameters for input `name`, number i. */
+static size_t
+index_of(const config *g, const char *name, size_t i)
+{
+	for (size_t k = 0; k < g->names.n; k++)
+		if (!strcmp(g->names.v[k], name))
+			return k;
+	return i;
+}
+
+static const char *
+value_of(const strings *s, size_t i, const char *none)
+{
+	return i < s->n ? s->v[i] : none;
+}
+
+bool
+config_camera(const cli *c, const char *name, size_t at, hb_camera *out)
+{
+	const config *g = c->cfg;
+	size_t i = g ? index_of(g, name, at) : 0;
+
+	*out = (hb_camera){0};
+	if (!g || i >= g->rt_types.n)
+		return false;
+	const char *norm = value_of(&g->norm_types, i, "no_preprocess");
+	out->nhwc = !strcmp(value_of(&g->train_layouts, i, "NCHW"), "NHWC");
+	out->video = !strcmp(value_of(&g->spaces, i, "regular"), "bt601_video");
+	if (strstr(norm, "mean"))
+		out->nmean = numbers(&g->means, i, out->mean);
+	if (strstr(norm, "scale"))
+		out->nscale = numbers(&g->scales, i, out->scale);
+	return hb_pixels_of(value_of(&g->train_types, i, "rgb"), &out->train) && hb_pixels_of(g->rt_types.v[i], &out->rt);
+}
+
+/* Words and pairs of input_parameters, once all are read. */
+static hb_status
+check_types(config *g)
+{
+	static const char *const norms[] = { "no_preprocess", "data_mean", "data_scale", "data_mean_and_scale" };
+	hb_ctx *cx = g->c->cx;
+
+	for (size_t i = 0; i < g->norm_types.n; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < HB_LEN(norms); k++)
+			known |= !strcmp(norms[k], g->norm_types.v[i]);
+		if (!known)
+			return hb_error(cx, HB_ERR_USAGE, "norm_type", "config", "'%s' is none of no_preprocess, data_mean, data_scale, data_mean_and_scale",
+					g->norm_types.v[i]);
+	}
+	for (size_t i = 0; i < g->rt_types.n; i++) {
+		const char *train = value_of(&g->train_types, i, "rgb"), *rt = g->rt_types.v[i];
+		hb_camera k = {0};
+
+		if (!hb_pixels_of(rt, &k.rt) || !hb_pixels_of(train, &k.train))
+			return hb_error(cx, HB_ERR_USAGE, "input_type_rt", "config", "'%s' of '%s' is not taken; rgb, bgr, yuv444, nv12, gray and featuremap are",
+					rt, train);
+		if (!hb_camera_is_legal(&k))
+			return hb_error(cx, HB_ERR_USAGE, "input_type_rt", "config",
+					"a model trained on %s takes no %s; rgb and bgr go with nv12, yuv444, rgb and bgr, yuv444 with nv12 and yuv444, others with themselves",
+					train, rt);
+		if (strcmp(value_of(&g->spaces, i, "regular"), "regular") &&
+		    (strcmp(value_of(&g->spaces, i, "regular"), "bt601_video") || k.rt != HB_PIXELS_NV12))
+			return hb_error(cx, HB_ERR_USAGE, "input_space_and_range", "config", "'%s' is not taken with %s; regular, and with nv12 bt601_video, are",
+					g->spaces.v[i], rt);
+	}
+	return HB_OK;
+}
+
+/* Inputs that take what a camera gives, or values before mean and scale. */
+static hb_status
+take_cameras(cli *c, hb_graph *g)
+{
+	for (size_t i = 0; i < g->ninputs; i++) {
+		const char *name = g->inputs[i]->name;
+		hb_camera k;
+
+		if (hb_meta_get(g->meta, camera_key(c, name)) || !config_camera(c, name, i, &k))
+			continue;
+		HB_TRY(hb_pass_camera(g, i, &k));
+		if (k.rt == HB_PIXELS_FEATUREMAP)
+			continue;
+		const char *text = camera_text(c, &k, c->a.input_layout ? c->a.input_layout : "NHWC");
+		if (!text || !hb_meta_set(g->arena, &g->meta, camera_key(c, name), text))
+			return hb_nomem(c->cx, name);
+		HB_TRY(strings_add(c, &c->cfg->cameras, name));
+	}
+	return HB_OK;
+}
+
 hb_status
 config_edit(cli *c, hb_graph *g)
 {
@@ -456,6 +566,7 @@ config_edit(cli *c, hb_graph *g)
 
 	if (!cfg)
 		return HB_OK;
+	HB_TRY(take_cameras(c, g));
 	if (cfg->output_nodes.n)
 		HB_TRY(hb_pass_set_outputs(g, cfg->output_nodes.v, cfg->output_nodes.n));
 	remove_nodes(c, g, &cfg->remove_types, true);
@@ -479,24 +590,6 @@ config_free(cli *c)
 
 /* ---- what the pipeline asks ---- */
 
-static int
-numbers(const strings *s, size_t i, float out[4])
-{
-	int n = 0;
-
-	if (i >= s->n || !strcmp(s->v[i], "None"))
-		return 0;
-	for (const char *p = s->v[i]; *p && n < 4; n++) {
-		char *end;
-
-		out[n] = strtof(p, &end);
-		if (end == p)
-			break;
-		p = end + strspn(end, " ,");
-	}
-	return n;
-}
-
 void
 config_norm(const cli *c, size_t i, input_norm *out)
 {
@@ -509,9 +602,10 @@ config_norm(const cli *c, size_t i, input_norm *out)
 	const char *norm = i < g->norm_types.n ? g->norm_types.v[i] : "no_preprocess";
 	out->nhwc = i < g->train_layouts.n && !strcmp(g->train_layouts.v[i], "NHWC");
 	out->bgr = !strcmp(type, "bgr");
-	if (strstr(norm, "mean"))
+	/* with input_type_rt they are the model's */
+	if (strstr(norm, "mean") && i >= g->rt_types.n)
 		out->nmean = numbers(&g->means, i, out->mean);
-	if (strstr(norm, "scale"))
+	if (strstr(norm, "scale") && i >= g->rt_types.n)
 		out->nscale = numbers(&g->scales, i, out->scale);
 }
 

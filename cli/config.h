@@ -17,7 +17,8 @@ struct config {
 	strings names, train_types, train_layouts, norm_types, means, scales, shapes, folders;
 	const char *prefix, *working_dir, *calibration_type, *cal_data_type;
 	bool percentile_given, no_samples;
-	strings output_nodes, remove_types, remove_names;
+	strings cameras; /* inputs that take a camera's pixels */
+	strings rt_types, spaces, output_nodes, remove_types, remove_names;
 	hb_qconfig base; /* what rules change */
 	qrule *rules;
 	size_t nrules, cap_rules;

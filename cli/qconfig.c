@@ -342,6 +342,15 @@ config_base(cli *c, const hb_qconfig *q)
 		c->cfg->base = *q;
 }
 
+static bool
+is_camera(const config *g, const char *name)
+{
+	for (size_t i = 0; i < g->cameras.n; i++)
+		if (!strcmp(g->cameras.v[i], name))
+			return true;
+	return false;
+}
+
 const hb_qconfig *
 config_quant(void *arg, const hb_node *n, const hb_tensor *t)
 {
@@ -349,6 +358,17 @@ config_quant(void *arg, const hb_node *n, const hb_tensor *t)
 	config *g = arg;
 	hb_qconfig *q = NULL;
 
+	if (!n && t && is_camera(g, t->name)) {
+		if (!(q = HB_NEW(g->c->arena, hb_qconfig)))
+			return NULL;
+		*q = g->base;	/* a byte less 128 */
+		q->dtype = HB_I8;
+		q->dtype_level = RULE_TENSOR;
+		q->observer.kind = HB_OBS_FIXED;
+		q->observer.fixed_scale = 1;
+		q->rule = "input_type_rt";
+		return q;
+	}
 	for (size_t i = 0; i < HB_LEN(levels); i++) {
 		const qrule *r = best_rule(g, levels[i], n, t);
 

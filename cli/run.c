@@ -341,6 +341,7 @@ run_onnx(job *j, const char *path)
 	HB_TRY(import_options(c, &o));
 	HB_TRY(shapes_of_inputs(j, &o));
 	HB_TRY(hb_onnx_read(c->cx, path, &o, &g));
+	HB_TRY(config_edit(c, g));
 	HB_TRY(graph_ports(c, g, &j->ports));
 	j->nports = g->ninputs;
 	HB_TRY(inputs_match(j));
@@ -439,7 +440,8 @@ run_hbm(job *j, const char *path)
 	for (size_t i = 0; i < p->ninputs; i++) {
 		const hb_place_row *r = &p->places[p->inputs[i]];
 
-		j->ports[i] = (port){r->name, r->dtype, r->shape, true, r->q.dtype != HB_NONE ? &r->q : NULL};
+		j->ports[i] = (port){r->name, r->dtype, r->shape, true, r->q.dtype != HB_NONE ? &r->q : NULL, NULL, false};
+		HB_TRY(camera_port(c, p->meta, &j->ports[i]));
 	}
 	HB_TRY(inputs_match(j));
 	hb_sim_options o = {

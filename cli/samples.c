@@ -234,6 +234,13 @@ samples_open(cli *c, const strings *paths, const port *ports, size_t nports, sam
 	s->c = c;
 	s->nports = nports;
 	memcpy(s->ports, ports, sizeof(*ports) * nports);
+	for (size_t i = 0; i < nports; i++) {
+		hb_camera *k = ports[i].camera ? HB_NEW(c->arena, hb_camera) : NULL;
+
+		s->ports[i].train = true;
+		if (k && config_camera(c, ports[i].name, i, k))
+			s->ports[i].camera = k;
+	}
 	hb_status st = open_all(s, paths);
 	if (st == HB_OK)
 		*out = s;
@@ -345,7 +352,9 @@ graph_ports(cli *c, const hb_graph *g, port **out)
 		return hb_nomem(c->cx, NULL);
 	for (size_t i = 0; i < g->ninputs; i++)
 		p[i] = (port){g->inputs[i]->name, g->inputs[i]->dtype, g->inputs[i]->shape, true,
-			      g->inputs[i]->q.dtype != HB_NONE ? &g->inputs[i]->q : NULL};
+			      g->inputs[i]->q.dtype != HB_NONE ? &g->inputs[i]->q : NULL, NULL, false};
+	for (size_t i = 0; i < g->ninputs; i++)
+		HB_TRY(camera_port(c, g->meta, &p[i]));
 	*out = p;
 	return HB_OK;
 }

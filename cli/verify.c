@@ -445,13 +445,16 @@ read_float(cli *c, const char *path, const second *s, hb_graph **out)
 
 		v[i] = (hb_input_shape){r ? r->name : s->g->inputs[i]->name, r ? r->shape : s->g->inputs[i]->shape,
 					true};
+		if (hb_meta_get(s->p ? s->p->meta : s->g->meta, camera_key(c, v[i].name)))
+			v[i].shape.rank = -1;	/* the model has another input */
 	}
 	memcpy(v + n, o.shapes, sizeof(*v) * o.nshapes);
 	o.shapes = v;
 	o.nshapes += n;
 	c->cx->file = path;
 	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
-	return hb_pass_shapes(*out, false);
+	HB_TRY(hb_pass_shapes(*out, false));
+	return config_edit(c, *out);
 }
 
 static hb_status
@@ -467,6 +470,11 @@ same_ports(cli *c, const hb_graph *g, const second *s)
 	for (size_t i = 0; i < n; i++) {
 		const hb_shape *have = s->p ? &s->p->places[s->p->inputs[i]].shape : &s->g->inputs[i]->shape;
 
+		const char *key = camera_key(c, g->inputs[i]->name), *is = hb_meta_get(s->p ? s->p->meta : s->g->meta, key), *was = hb_meta_get(g->meta, key);
+
+		if (!is != !was || (is && strcmp(is, was)))
+			return hb_error(c->cx, HB_ERR_USAGE, "--config", "input-type", "input '%s' takes %s, that of %s %s: give the configuration it was compiled with",
+					g->inputs[i]->name, is ? is : "what the model takes", c->files[0], was ? was : "what the model takes");
 		if (!hb_shape_eq(have, &g->inputs[i]->shape))
 			return hb_error(c->cx, HB_ERR_INPUT, NULL, "verify", "takes %s for input '%s'; %s takes %s",
 					hb_shape_text(have, a), g->inputs[i]->name, c->files[0],

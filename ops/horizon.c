@@ -27,6 +27,14 @@ static const int from_yuv[][3][3] = {
 	[FULL] = { { 256, 0, 359 }, { 256, -88, -183 }, { 256, 454, 0 } },
 };
 
+void
+hb_yuv_of(bool full, hb_yuv *out)
+{
+	memcpy(out->rgb, to_yuv[full].rgb, sizeof(out->rgb));
+	memcpy(out->offset, to_yuv[full].offset, sizeof(out->offset));
+	memcpy(out->back, from_yuv[full], sizeof(out->back));
+}
+
 static hb_status
 swing_of(hb_graph *g, const hb_node *n, int *swing)
 {

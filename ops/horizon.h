@@ -12,6 +12,12 @@ typedef struct hb_colours {
 	float scale;
 } hb_colours;
 
+/* BT.601, of 256: rows for Y, U, V over R, G, B, what is added to them, and rows for R, G, B over Y, U, V less that. */
+typedef struct hb_yuv {
+	int rgb[3][3], offset[3], back[3][3];
+} hb_yuv;
+void hb_yuv_of(bool full, hb_yuv *out);
+
 /* Correlation: window `kernel` around a place of input 0 and around places of input 1 up to `reach` away. */
 typedef struct hb_correlation {
 	int64_t kernel, stride, pad;

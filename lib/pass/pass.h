@@ -33,6 +33,23 @@ hb_status hb_pass_expand(hb_graph *g, const hb_march *m);
 /* Runs n, whose inputs are constant, and takes it out of the graph: its outputs are constants. */
 hb_status hb_pass_fold(hb_graph *g, hb_node *n);
 
+typedef enum hb_pixels {
+	HB_PIXELS_FEATUREMAP, HB_PIXELS_GRAY, HB_PIXELS_RGB, HB_PIXELS_BGR, HB_PIXELS_YUV444, HB_PIXELS_NV12
+} hb_pixels;
+const char *hb_pixels_name(hb_pixels p);
+bool hb_pixels_of(const char *name, hb_pixels *out);	/* "rgb", "nv12"; false where unknown */
+
+typedef struct hb_camera {
+	hb_pixels train, rt;		/* what the model was trained with, what its input is to take */
+	bool nhwc;			/* where the channels are: of what it was trained with */
+	bool video;			/* YUV has 16 to 235, not 0 to 255 */
+	int nmean, nscale;		/* 0: none, 1: for all channels */
+	float mean[4], scale[4];	/* the model takes (pixel - mean) * scale */
+} hb_camera;
+bool hb_camera_is_legal(const hb_camera *k);
+/* Input i takes rt's pixels less 128, channels first (a featuremap: values as they were, without mean and scale). */
+hb_status hb_pass_camera(hb_graph *g, size_t i, const hb_camera *k);
+
 /* The outputs of these nodes (or these tensors) are the model's, and nothing else is. HB_ERR_USAGE where one is unknown. */
 hb_status hb_pass_set_outputs(hb_graph *g, const char *const *names, size_t n);
 /* Takes nodes of this type, or name, away where they stand at an input or an output with one operand; how many. */
