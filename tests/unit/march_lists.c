@@ -173,11 +173,59 @@ static void the_plugin_list_is_kept(void **state)
 	assert_int_equal(rows, 132);
 }
 
+/* Rows that the plugin's list supports and the ONNX list, which holds, does not in that form. */
+static bool narrower_by_onnx(const char *march, const char *row)
+{
+	static const struct {
+		const char *march, *row;
+	} list[] = {
+		{ "*", "torch.nn.ReplicationPad2d" },		/* Pad: mode constant only */
+		{ "bernoulli2", "torch.mean" },			/* ReduceMean: height and width only */
+		{ "bernoulli2", "torch.nn.BatchNorm3d" },	/* fused into a convolution, which has four dimensions */
+		{ "bernoulli2", "torch.matmul" },		/* one second matrix only */
+	};
+	for (size_t i = 0; i < HB_LEN(list); i++)
+		if (!strcmp(list[i].row, row) && (*list[i].march == '*' || !strcmp(list[i].march, march)))
+			return true;
+	return false;
+}
+
+/* The table of what models of the rows are placed as: what the list has on the BPU is there, can be asked there, or hbcc
+ * says that it has no fixed-point form. */
+static void what_the_plugin_list_has_is_placed_so(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *march;
+		int col;
+	} marches[] = { { "bernoulli2", 3 }, { "bayes", 7 }, { "bayes-e", 7 }, { "meta", 7 } };
+	struct list l;
+	if (!open_list(&l, "operators.csv"))
+		skip();
+	size_t rows = 0;
+	for (; next(&l); rows++) {
+		const hb_covered *c = hb_march_covered(rows);
+		assert_non_null(c);
+		assert_string_equal(c->row, l.field[0]);
+		for (size_t i = 0; i < HB_LEN(marches); i++) {
+			const char *says = l.field[marches[i].col], *on = hb_march_covered_on(hb_march_find(marches[i].march), c);
+			bool bpu = strstr(on, "BPU") || strstr(on, "removed"), no_form = strstr(on, "no fixed-point form");
+			if ((!strcmp(says, "yes") || !strcmp(says, "lut")) && !bpu && !no_form && !narrower_by_onnx(marches[i].march, c->row))
+				fail_msg("%s: the list has %s on the BPU; it is placed: %s", marches[i].march, c->row, on);
+			if (!strcmp(says, "cpu") && strncmp(on, "CPU", 3))
+				fail_msg("%s: the list has %s on the CPU; it is placed: %s", marches[i].march, c->row, on);
+		}
+	}
+	assert_int_equal(rows, 132);
+	assert_null(hb_march_covered(rows));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_onnx_list_is_kept),
 		cmocka_unit_test(the_plugin_list_is_kept),
+		cmocka_unit_test(what_the_plugin_list_has_is_placed_so),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
