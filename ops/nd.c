@@ -463,7 +463,8 @@ hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **
 	*count = 0;
 	if (!t)
 		return HB_OK;
-	if (t->dtype != HB_NONE && !(HB_BIT(t->dtype) & HB_INTS))
+	bool floats = t->dtype == HB_F32 && n->version < 2;	/* operator set 1 has counts in the data's type */
+	if (t->dtype != HB_NONE && !(HB_BIT(t->dtype) & HB_INTS) && !floats)
 		return HB_BAD(g, n, "%s is %s; an integer type is taken", what, hb_dtype_name(t->dtype));
 	if (t->has_shape && t->shape.rank > 1)
 		return HB_BAD(g, n, "%s has rank %d; rank 1 is taken", what, t->shape.rank);
@@ -476,7 +477,10 @@ hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **
 	int64_t *to = HB_NEW_N(g->arena, int64_t, elems + 1);
 	if (!to)
 		return hb_nomem(g->cx, n->name);
-	hb_wide_load(t->dtype, data, 0, 1, elems, to);
+	if (floats)
+		hb_float_store(HB_I64, data, to, 0, elems);
+	else
+		hb_wide_load(t->dtype, data, 0, 1, elems, to);
 	*v = to;
 	*count = (size_t)elems;
 	return HB_OK;

@@ -1,5 +1,6 @@
 /* norm.c: operators that bring values to a common scale: Softmax and its family, normalizations. */
 #include "ops/nd.h"
+#include "ops/norm_old.h"
 #include "ops/to_fx.h"
 
 #include "lib/base/fmath.h"
@@ -255,13 +256,14 @@ shape_batch_norm(hb_graph *g, hb_node *n)
 
 	if (in->rank < 1)
 		return HB_BAD(g, n, "input is a scalar; rank 1 and more is taken");
-	if (n->version < 9 && !hb_attr_i(n, "spatial", 1))
-		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "batch-norm",
-			       "spatial is 0; only statistics per channel are supported");
+	if (hb_batch_norm_by_element(n)) {
+		s.rank = in->rank - 1;
+		memcpy(s.dim, in->dim + 1, (size_t)s.rank * sizeof(s.dim[0]));
+	}
 	for (int i = 1; i < 5; i++)
 		if (!hb_shape_eq(&n->in[i]->shape, &s))
-			return HB_BAD(g, n, "%s is %s; one value for each of %lld channels is taken", names[i],
-				      hb_shape_text(&n->in[i]->shape, text), (long long)s.dim[0]);
+			return HB_BAD(g, n, "%s is %s; one value for each of %lld %s is taken", names[i], hb_shape_text(&n->in[i]->shape, text),
+				      (long long)hb_shape_elems(&s), s.rank > 1 ? "elements of a sample" : "channels");
 	if (n->version >= 14 && n->nout > 1 && !trains(n))
 		return HB_BAD(g, n, "has %d outputs; 1 is taken where training_mode is 0", n->nout);
 	HB_TRY(hb_shape_same(g, n));
@@ -366,7 +368,7 @@ static const hb_attr_row batch_norm_rows[] = {
 const hb_op hb_op_batch_norm = {
 	.name = "BatchNormalization", .since = 1, .min_in = 5, .max_in = 5, .min_out = 1, .max_out = 5,
 	.attrs = batch_norm_rows, .types = FLOATS, .shape = shape_batch_norm, .scratch = scratch_batch_norm,
-	.run = run_batch_norm, .role = HB_ROLE_OWN, .convert = hb_to_fx_batch_norm, .floats = hb_floats_batch_norm,
+	.run = run_batch_norm, .expand = hb_expand_batch_norm, .role = HB_ROLE_OWN, .convert = hb_to_fx_batch_norm, .floats = hb_floats_batch_norm,
 };
 
 /* ---- InstanceNormalization, GroupNormalization: statistics of a run of elements ---- */

@@ -456,7 +456,7 @@ static const hb_attr_row split_rows[] = {
 
 const hb_op hb_op_split = {
 	.name = "Split", .since = 1, .min_in = 1, .max_in = 2, .min_out = 1, .max_out = -1,
-	.attrs = split_rows, .in_types = { 0, HB_INTS },
+	.attrs = split_rows, .in_types = { 0, HB_NUMBERS },
 	.shape = shape_split, .run = run_split, .role = HB_ROLE_PASS,
 	.convert = hb_to_fx_split,
 };

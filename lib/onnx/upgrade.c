@@ -316,8 +316,16 @@ old_slice(hb_export *x, hb_draft *d, const hb_node *n)
 static hb_status
 old_split(hb_export *x, hb_draft *d, const hb_node *n)
 {
-	(void)n;
-	return ints_to_input(x, d, "split", 1);
+	hb_tensor *t = d->nin > 1 ? d->in[1] : NULL;
+	if (!t || t->dtype != HB_F32)	/* operator set 1: of the data's type */
+		return ints_to_input(x, d, "split", 1);
+	const float *f = t->is_const ? hb_tensor_data(x->g, t) : NULL;
+	int64_t count = f ? hb_tensor_elems(t) : 0, *v = HB_NEW_N(x->arena, int64_t, count + 1);
+	if (!f || !v)
+		return f ? no_memory(x) : no_form(x, n, "a Split by what is computed");
+	for (int64_t i = 0; i < count; i++)
+		v[i] = (int64_t)f[i];
+	return set_in(x, d, 1, ints_const(x, d, "split", v, (size_t)count));
 }
 
 static hb_status
@@ -409,9 +417,8 @@ old_cast(hb_export *x, hb_draft *d, const hb_node *n)
 static hb_status
 old_batch_norm(hb_export *x, hb_draft *d, const hb_node *n)
 {
-	const hb_attr *spatial = find(d, "spatial");
-	if (spatial && !spatial->i)
-		return no_form(x, n, "BatchNormalization with statistics an element (spatial = 0)");
+	(void)x;
+	(void)n;
 	drop(d, "spatial");
 	drop(d, "is_test");
 	drop(d, "consumed_inputs");
