@@ -261,7 +261,7 @@ static hb_node *
 scaled_by(struct match *m, hb_tensor *t, const char *op, const hb_shape *x, int from, hb_tensor **p)
 {
 	hb_node *n = t->nuses == 1 && !t->is_output && t->q.from != HB_Q_GIVEN ? t->uses[0].node : NULL;
-	if (!is_op(n, op) || n->nin != 2 || !hb_shape_eq(&n->out[0]->shape, x))
+	if (!is_op(n, op) || n->nin != 2 || hb_attr_find(n, "axis") || !hb_shape_eq(&n->out[0]->shape, x))
 		return NULL;
 	*p = parameter(m->g, other(n, t), x, from);
 	return *p ? n : NULL;

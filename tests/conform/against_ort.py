@@ -516,6 +516,11 @@ def resize(g):
     if v >= 18 and mode != "nearest" and g.some(0.3) and nd == 2:
         a["antialias"] = 1
         a["coordinate_transformation_mode"] = None
+    if v >= 11 and nd == 2 and mode != "cubic" and g.some(0.15):        # where extents stay the runtime does not crop
+        box = Const(np.concatenate([[0, 0], g.r.uniform(-.2, .4, 2), [1, 1], g.r.uniform(.6, 1.2, 2)]).astype(F))
+        a["coordinate_transformation_mode"] = "tf_crop_and_resize"
+        return case("Resize", v, [x, box, Const(np.zeros(0, F)) if v < 13 else None, ints(list(x.shape[:2]) + [n + g.pick(-1, 1, 2) for n in size])],
+                    extrapolation_value=g.pick(None, 2.5), **a)
     roi = None if v >= 13 else Const(np.zeros(0, F))
     out = [max(1, int(s * q)) for s, q in zip(size, sc)]
     if 1 in out:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """exported.py HBCC [NAME...]: networks of torchvision, exported by torch, against torch.
 
-Twelve families with random weights of a fixed seed, at a small picture: `hbcc run` on the
+Networks of every family, backbones of detectors included, with random weights of a fixed seed, at a small picture: `hbcc run` on the
 exported file must give torch's outputs (1e-4 + 1e-3 * |reference|). Prints a line a network
 and the counts; exits 1 where one differs, 77 where torch is not there.
 """
@@ -22,7 +22,9 @@ except ImportError as e:
 NETWORKS = {
     "alexnet": 224, "squeezenet1_1": 96, "vgg11": 224, "resnet18": 96, "densenet121": 64, "mobilenet_v2": 96,
     "mobilenet_v3_small": 96, "shufflenet_v2_x1_0": 96, "efficientnet_b0": 96, "googlenet": 96, "regnet_y_400mf": 96,
-    "convnext_tiny": 64, "segmentation.lraspp_mobilenet_v3_large": 96,
+    "convnext_tiny": 64, "inception_v3": 128, "mnasnet0_5": 96, "swin_t": 64,
+    "detection.ssdlite320_mobilenet_v3_large": 320, "detection.fasterrcnn_mobilenet_v3_large_fpn": 96,
+    "segmentation.lraspp_mobilenet_v3_large": 96,
     "segmentation.deeplabv3_mobilenet_v3_large": 96, "segmentation.fcn_resnet50": 64,
 }
 
@@ -45,11 +47,12 @@ def build(name):
     for part in name.split("."):
         module = getattr(module, part)
     args = {"weights": None}
-    if name.startswith("segmentation"):
+    if name.startswith(("segmentation", "detection")):
         args["weights_backbone"] = None
-    if name == "googlenet":
+    if name in ("googlenet", "inception_v3"):
         args["init_weights"] = True
-    net = Flat(module(**args)).eval()
+    net = module(**args)
+    net = Flat(net.backbone if name.startswith("detection") else net).eval()
     for m in net.modules():  # statistics that a trained network could have
         if isinstance(m, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(m.running_mean, -0.1, 0.1)

@@ -176,6 +176,23 @@ a_norm_whose_inside_is_read_elsewhere_stays(void **state)
 }
 
 static void
+a_scale_along_another_axis_stays_behind_the_norm(void **state)
+{
+	(void)state;
+	hb_ctx *cx;
+	hb_graph *g = graph(&cx);
+	hb_tensor *x = test_input(g, "x", test_shape(3, 2, 8, 8)), *d;
+	hb_tensor *y = with_axis(g, two(g, "Mul", written_norm(g, x, -1, &d), test_const(g, "w", test_shape(1, 8), NULL)), 1);
+	y->producer->version = 6;
+	assert_true(hb_attr_set_i(g, y->producer, "broadcast", 1));
+	test_output(g, y);
+	same_after(g, hb_pass_recognise);
+	assert_int_equal(g->nnodes, 2);
+	assert_string_equal(g->first->op_type, "LayerNormalization");
+	hb_ctx_free(cx);
+}
+
+static void
 exponentials_by_their_sum_are_a_softmax_and_its_logarithm_is_one_too(void **state)
 {
 	(void)state;
@@ -547,6 +564,7 @@ main(void)
 		cmocka_unit_test(a_layer_norm_as_scale_and_shift_is_one_node),
 		cmocka_unit_test(a_norm_over_the_first_of_two_dimensions_stays),
 		cmocka_unit_test(a_norm_whose_inside_is_read_elsewhere_stays),
+		cmocka_unit_test(a_scale_along_another_axis_stays_behind_the_norm),
 		cmocka_unit_test(exponentials_by_their_sum_are_a_softmax_and_its_logarithm_is_one_too),
 		cmocka_unit_test(shuffles_of_pixels_have_their_operators),
 		cmocka_unit_test(parts_of_composites_carry_its_name),
