@@ -280,6 +280,10 @@ hb_gemm_pack_a(hb_isa isa, const float *a, int64_t row, int64_t col, int64_t m, 
 	panels p = panels_of(isa, m);
 	for (int64_t i = 0; i < p.count; i++) {
 		int64_t first = panel_row(&p, i), end = panel_row(&p, i + 1);
+		if (col == 1 && hb_turned_pack(isa, a + first * row, row, (int)(end - first), k, to)) {
+			to += (end - first) * k;
+			continue;
+		}
 		for (int64_t q = 0; q < k; q++)
 			for (int64_t r = first; r < end; r++)
 				*to++ = a[r * row + q * col];

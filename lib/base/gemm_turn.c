@@ -46,6 +46,32 @@ transpose(__m512 *v)
 	}
 }
 
+/* to[q * rows + i] = a[i * row + q], 16 q at a time. */
+HB_AVX512 static void
+pack_rows(const float *a, int64_t row, int rows, int64_t k, float *to)
+{
+	__mmask16 these = (__mmask16)((1u << rows) - 1);
+	for (int64_t q = 0; q < k; q += 16) {
+		int n = (int)HB_MIN(16, k - q);
+		__mmask16 there = (__mmask16)(0xffffu >> (16 - n));
+		__m512 v[16];
+		for (int i = 0; i < 16; i++)
+			v[i] = i < rows ? _mm512_maskz_loadu_ps(there, a + i * row + q) : _mm512_setzero_ps();
+		transpose(v);
+		for (int i = 0; i < n; i++)
+			_mm512_mask_storeu_ps(to + (q + i) * rows, these, v[i]);
+	}
+}
+
+bool
+hb_turned_pack(hb_isa isa, const float *a, int64_t row, int rows, int64_t k, float *to)
+{
+	if (isa != HB_ISA_AVX512 || rows > COLUMNS || k < 16)
+		return false;
+	pack_rows(a, row, rows, k, to);
+	return true;
+}
+
 typedef struct tile {
 	const hb_gemm *g;
 	const float *a;			/* packed: k x ROWS */
@@ -161,6 +187,13 @@ hb_turned_run(const hb_gemm *g, int64_t row, int64_t first, int64_t end)
 }
 
 #else
+
+bool
+hb_turned_pack(hb_isa isa, const float *a, int64_t row, int rows, int64_t k, float *to)
+{
+	(void)isa, (void)a, (void)row, (void)rows, (void)k, (void)to;
+	return false;
+}
 
 bool
 hb_gemm_turns(hb_isa isa, int64_t m, int64_t n, int64_t k)

@@ -14,6 +14,8 @@ int64_t hb_gemm_place(const hb_gemm *g, int64_t j);
 
 /* Products with rows and columns turned: panels of columns; rows from `row` on, a tile of A, by panels [first, end). */
 int64_t hb_turned_panels(const hb_gemm *g);
+/* to[q * rows + i] = a[i * row + q], i < rows, q < k; false: not at this width. */
+bool hb_turned_pack(hb_isa isa, const float *a, int64_t row, int rows, int64_t k, float *to);
 void hb_turned_run(const hb_gemm *g, int64_t row, int64_t first, int64_t end);
 
 /* Bits [from, to) of 16; either may lie outside. */
