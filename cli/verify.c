@@ -5,6 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Sums over samples, an element each: with them the mean over samples of the float model's values is taken off both. */
+typedef struct centre {
+	double *ref, *got;
+	size_t bytes; /* of each */
+} centre;
+
 typedef struct row { /* a tensor that both forms have */
 	const char *name;
 	const char *from; /* the compiled form's name of it, where another */
@@ -13,6 +19,8 @@ typedef struct row { /* a tensor that both forms have */
 	float *ref;       /* the float model's values for this sample */
 	size_t bytes;
 	hb_measure measure;
+	hb_measure centred; /* n 0: one sample */
+	centre centre;
 	int64_t clipped, seen;
 	struct row *next;
 } row;
@@ -26,6 +34,10 @@ typedef struct verify {
 	float *scratch; /* dequantized values of one tensor */
 	size_t scratch_bytes;
 	hb_measure *outputs; /* g->noutputs */
+	hb_measure *centred; /* as many */
+	centre *centres;
+	hb_sensitivity *blame; /* of each activation, the worst first; NULL: not asked for */
+	size_t nblame;
 	hb_status st;
 	int64_t samples;
 } verify;
@@ -45,6 +57,59 @@ room(verify *v, float **p, size_t *have, size_t need)
 		return hb_nomem(v->c->cx, NULL);
 	*have = need;
 	return HB_OK;
+}
+
+static hb_status
+centre_add(verify *v, centre *k, const float *ref, const float *got, int64_t n)
+{
+	size_t bytes = (size_t)HB_MAX(n, 1) * sizeof(double);
+
+	if (!k->bytes) {
+		k->ref = hb_big_alloc(v->c->cx, bytes);
+		k->got = k->ref ? hb_big_alloc(v->c->cx, bytes) : NULL;
+		if (!k->got) {
+			if (k->ref)
+				hb_big_free(v->c->cx, k->ref, bytes);
+			return hb_nomem(v->c->cx, NULL);
+		}
+		k->bytes = bytes;
+		memset(k->ref, 0, bytes);
+		memset(k->got, 0, bytes);
+	}
+	for (int64_t i = 0; i < n; i++) {
+		k->ref[i] += ref[i];
+		k->got[i] += got[i];
+	}
+	return HB_OK;
+}
+
+static void
+centre_free(verify *v, centre *k)
+{
+	if (!k->bytes)
+		return;
+	hb_big_free(v->c->cx, k->ref, k->bytes);
+	hb_big_free(v->c->cx, k->got, k->bytes);
+	k->bytes = 0;
+}
+
+/* e with the mean over samples of the float values taken off both sides; n 0 where there is one sample. */
+static hb_measure
+take_centre(const verify *v, const hb_measure *e, const centre *k)
+{
+	hb_measure c = *e;
+	double means = 0, cross = 0, count = (double)v->samples;
+
+	if (v->samples < 2 || !k->bytes || !e->n)
+		return (hb_measure){ 0 };
+	for (size_t i = 0; i < k->bytes / sizeof(double); i++) {
+		means += k->ref[i] * k->ref[i];
+		cross += k->ref[i] * k->got[i];
+	}
+	c.aa = fmax(0, e->aa - means / count);
+	c.dot = e->dot - cross / count;
+	c.bb = fmax(0, e->bb - 2 * cross / count + means / count);
+	return c;
 }
 
 /* Values as float: integers of q are dequantized into the scratch, others are taken as they are. */
@@ -112,6 +177,7 @@ compare(verify *v, const char *name, const hb_val *x, const hb_q *q)
 	if (v->st != HB_OK)
 		return;
 	hb_measure_add(&r->measure, r->ref, got, hb_shape_elems(&x->shape));
+	v->st = centre_add(v, &r->centre, r->ref, got, hb_shape_elems(&x->shape));
 	count_clipped(r, x);
 }
 
@@ -246,9 +312,10 @@ static hb_status
 out_text(verify *v, bool uncalibrated)
 {
 	table *t = table_new(v->c, "Node", "ON", "Subgraph", "Type", "In/Out DataType", "Cosine Similarity",
-			     "Threshold", "SQNR dB", "Clipped", NULL);
+			     "Threshold", "SQNR dB", "Clipped", "Centred dB", "L1 Distance", "L2 Distance",
+			     "Chebyshev Distance", NULL);
 	table *o = table_new(v->c, "Output", "Cosine Similarity", "L1 Distance", "L2 Distance", "Chebyshev Distance",
-			     NULL);
+			     "SQNR dB", "Centred Cosine", "Centred dB", NULL);
 
 	if (!t || !o)
 		return hb_nomem(v->c->cx, NULL);
@@ -267,6 +334,10 @@ out_text(verify *v, bool uncalibrated)
 								      : NAN);
 		cell_real(t, "%.2f", hb_measure_sqnr(&r->measure));
 		cell_real(t, "%.4f", r->seen ? (double)r->clipped / (double)r->seen : NAN);
+		cell_real(t, "%.2f", r->centred.n ? hb_measure_sqnr(&r->centred) : NAN);
+		cell_real(t, "%.6g", hb_measure_l1(&r->measure));
+		cell_real(t, "%.6g", hb_measure_l2(&r->measure));
+		cell_real(t, "%.6g", hb_measure_chebyshev(&r->measure));
 	}
 	for (size_t i = 0; i < v->g->noutputs; i++) {
 		const hb_measure *e = &v->outputs[i];
@@ -278,6 +349,9 @@ out_text(verify *v, bool uncalibrated)
 		cell_real(o, "%.6g", hb_measure_l1(e));
 		cell_real(o, "%.6g", hb_measure_l2(e));
 		cell_real(o, "%.6g", hb_measure_chebyshev(e));
+		cell_real(o, "%.2f", hb_measure_sqnr(e));
+		cell_real(o, "%.6f", v->centred[i].n ? hb_measure_cosine(&v->centred[i]) : NAN);
+		cell_real(o, "%.2f", v->centred[i].n ? hb_measure_sqnr(&v->centred[i]) : NAN);
 	}
 	table_text(t, stdout);
 	putchar('\n');
@@ -287,8 +361,35 @@ out_text(verify *v, bool uncalibrated)
 	if (lost)
 		printf("\nMost is lost at %s '%s': cosine %.6f to %.6f\n", clean(v->c, node_of(lost)->op_type),
 		       clean(v->c, name_of(v, lost)), from, hb_measure_cosine(&lost->measure));
+	if (v->blame) {
+		table *b = table_new(v->c, "Quantized alone", "Type", "Noise/Signal", "SQNR dB", NULL);
+
+		if (!b)
+			return hb_nomem(v->c->cx, NULL);
+		for (size_t i = 0; i < v->nblame; i++) {
+			const hb_tensor *k = v->blame[i].t;
+
+			table_cell(b, k->producer ? k->producer->name : k->name);
+			table_cell(b, dtype_word(&k->q, HB_F32));
+			table_cellf(b, "%.3e", v->blame[i].noise);
+			cell_real(b, "%.2f", -10 * log10(v->blame[i].noise));
+		}
+		putchar('\n');
+		table_text(b, stdout);
+	}
 	printf("\n%lld samples%s\n", (long long)v->samples, uncalibrated ? "; uncalibrated" : "");
 	return HB_OK;
+}
+
+/* What nodes and outputs have alike, beside cosine and sqnr. */
+static void
+set_distances(json_t *o, const hb_measure *e, const hb_measure *m)
+{
+	json_object_set_new(o, "l1", e->n ? js_real(hb_measure_l1(e)) : json_null());
+	json_object_set_new(o, "l2", e->n ? js_real(hb_measure_l2(e)) : json_null());
+	json_object_set_new(o, "chebyshev", e->n ? js_real(hb_measure_chebyshev(e)) : json_null());
+	json_object_set_new(o, "centred_cosine", m->n ? js_real(hb_measure_cosine(m)) : json_null());
+	json_object_set_new(o, "centred_sqnr", m->n ? js_real(hb_measure_sqnr(m)) : json_null());
 }
 
 static hb_status
@@ -317,6 +418,7 @@ out_json(verify *v, bool ok, bool uncalibrated)
 		json_object_set_new(o, "dtype", json_string(dtype_word(&r->q, HB_F32)));
 		json_object_set_new(o, "scale",
 				    r->q.dtype != HB_NONE && r->q.nscales <= 1 ? js_real(r->q.scale) : json_null());
+		set_distances(o, &r->measure, &r->centred);
 		json_array_append_new(nodes, o);
 	}
 	json_object_set_new(j, "nodes", nodes);
@@ -326,10 +428,8 @@ out_json(verify *v, bool ok, bool uncalibrated)
 
 		json_object_set_new(o, "name", js(c, v->g->outputs[i]->name));
 		json_object_set_new(o, "cosine", e->n ? js_real(hb_measure_cosine(e)) : json_null());
-		json_object_set_new(o, "l1", e->n ? js_real(hb_measure_l1(e)) : json_null());
-		json_object_set_new(o, "l2", e->n ? js_real(hb_measure_l2(e)) : json_null());
-		json_object_set_new(o, "chebyshev", e->n ? js_real(hb_measure_chebyshev(e)) : json_null());
 		json_object_set_new(o, "sqnr", e->n ? js_real(hb_measure_sqnr(e)) : json_null());
+		set_distances(o, e, &v->centred[i]);
 		json_array_append_new(outs, o);
 	}
 	json_object_set_new(j, "outputs", outs);
@@ -339,6 +439,15 @@ out_json(verify *v, bool ok, bool uncalibrated)
 		json_object_set_new(j, "most lost at",
 				    json_pack("{s:s, s:f, s:f}", "node", clean(c, name_of(v, lost)), "from", from, "to",
 					      hb_measure_cosine(&lost->measure)));
+	json_t *blame = v->blame ? json_array() : NULL;
+	for (size_t i = 0; i < v->nblame; i++) {
+		const hb_tensor *k = v->blame[i].t;
+
+		json_array_append_new(blame, json_pack("{s:o, s:f}", "node", js(c, k->producer ? k->producer->name : k->name), "noise",
+						       v->blame[i].noise));
+	}
+	if (blame)
+		json_object_set_new(j, "blame", blame);
 	return json_out(c, j, NULL);
 }
 
@@ -402,6 +511,8 @@ all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 			st = as_float(v, &s->out[i], q, &got);
 			if (st == HB_OK)
 				hb_measure_add(&v->outputs[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
+			if (st == HB_OK)
+				st = centre_add(v, &v->centres[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
 		}
 		st = st == HB_OK ? v->st : st;
 		v->samples = k + 1;
@@ -411,6 +522,30 @@ all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 		if (ref[i])
 			hb_big_free(c->cx, ref[i], bytes[i]);
 	return st;
+}
+
+static int
+by_noise(const void *a, const void *b)
+{
+	const hb_sensitivity *p = a, *q = b;
+
+	return p->noise > q->noise ? -1 : p->noise < q->noise ? 1 : (p->t->id > q->t->id) - (p->t->id < q->t->id);
+}
+
+/* One activation at a time on the grid that the compiled form has for it, the rest of the model in float. */
+static hb_status
+find_blame(verify *v, samples *data)
+{
+	hb_refine_options o = {.sample = samples_get, .arg = data};
+
+	for (hb_node *n = v->g->first; n; n = n->next)
+		n->on = HB_ON_BPU;
+	for (row *r = v->first; r; r = r->next)
+		if (r->q.dtype == HB_I8 || r->q.dtype == HB_I16)
+			r->t->q = (hb_q){.dtype = r->q.dtype, .nscales = r->q.nscales, .scale = r->q.scale, .scales = r->q.scales, .axis = r->q.axis};
+	HB_TRY(hb_pass_sensitivity(v->g, NULL, &o, &v->blame, &v->nblame));
+	qsort(v->blame, v->nblame, sizeof(*v->blame), by_noise);
+	return HB_OK;
 }
 
 static hb_status
@@ -527,6 +662,62 @@ uncalibrated_of(const second *s)
 	return s->g->uncalibrated;
 }
 
+static int
+by_cosine(const void *a, const void *b)
+{
+	double p = hb_measure_cosine(&(*(const row *const *)a)->measure), q = hb_measure_cosine(&(*(const row *const *)b)->measure);
+	int x = (*(const row *const *)a)->t->id, y = (*(const row *const *)b)->t->id;
+
+	return p < q ? -1 : p > q ? 1 : (x > y) - (x < y);
+}
+
+enum { WORST = 10 };
+
+/* Which node is the first below the gate, and which are the worst. */
+static hb_status
+name_worst(verify *v)
+{
+	cli *c = v->c;
+	const row **all, *first = NULL;
+	size_t n = 0;
+
+	for (const row *r = v->first; r; r = r->next)
+		n += r->measure.n > 0;
+	all = HB_NEW_N(c->arena, const row *, n + 1);
+	if (!all)
+		return hb_nomem(c->cx, NULL);
+	n = 0;
+	for (const row *r = v->first; r; r = r->next) {
+		if (!r->measure.n)
+			continue;
+		if (!first && hb_measure_cosine(&r->measure) < c->a.min_cosine)
+			first = r;
+		all[n++] = r;
+	}
+	qsort(all, n, sizeof(*all), by_cosine);
+	if (first)
+		hb_note(c->cx, NULL, "first-below", "the first below %g is %s '%s': %.6f", c->a.min_cosine, node_of(first)->op_type,
+			name_of(v, first), hb_measure_cosine(&first->measure));
+	for (size_t i = 0; i < HB_MIN(n, WORST); i++)
+		hb_note(c->cx, NULL, "worst", "%zu. %s '%s': %.6f", i + 1, node_of(all[i])->op_type, name_of(v, all[i]),
+			hb_measure_cosine(&all[i]->measure));
+	return HB_OK;
+}
+
+/* Raw cosine applauds an output that hardly varies. */
+static void
+warn_of_constancy(verify *v)
+{
+	for (size_t i = 0; i < v->g->noutputs; i++) {
+		const hb_measure *e = &v->outputs[i], *k = &v->centred[i];
+
+		if (k->n && e->aa > 0 && k->aa < e->aa * 0.01)
+			hb_warn(v->c->cx, v->g->outputs[i]->name, "hardly-varies",
+				"output varies over the samples with %.2g %% of its energy only: its cosine says little; centred signal to noise is %.2f dB",
+				k->aa / e->aa * 100, hb_measure_sqnr(k));
+	}
+}
+
 static hb_status
 gate(verify *v, const char *path)
 {
@@ -546,6 +737,8 @@ gate(verify *v, const char *path)
 			v->g->outputs[i]->name, cosine, v->c->a.min_cosine, lost ? node_of(lost)->op_type : "node",
 			lost ? name_of(v, lost) : "--", from, lost ? hb_measure_cosine(&lost->measure) : cosine);
 	}
+	if (st == HB_ERR_NO)
+		HB_TRY(name_worst(v));
 	return st;
 }
 
@@ -564,8 +757,10 @@ compare_forms(verify *v, second *s, const hb_march *m)
 	HB_TRY(graph_ports(c, v->g, &ports));
 	HB_TRY(samples_open(c, &c->a.calib, ports, v->g->ninputs, &data));
 	v->outputs = HB_NEW_N(c->arena, hb_measure, v->g->noutputs + 1);
+	v->centred = HB_NEW_N(c->arena, hb_measure, v->g->noutputs + 1);
+	v->centres = HB_NEW_N(c->arena, centre, v->g->noutputs + 1);
 	s->out = HB_NEW_N(c->arena, hb_val, s->nout + 1);
-	if (!v->outputs || !s->out)
+	if (!v->outputs || !v->centred || !v->centres || !s->out)
 		return hb_nomem(c->cx, NULL);
 	hb_exec *ex = hb_exec_new(v->g, &st);
 	if (!ex)
@@ -576,8 +771,20 @@ compare_forms(verify *v, second *s, const hb_march *m)
 		s->ex = hb_exec_new(s->g, &st);
 	if (s->sim || s->ex)
 		st = all_samples(v, s, ex, data);
-	if (st == HB_OK)
+	if (st == HB_OK && c->a.blame)
+		st = find_blame(v, data);
+	for (row *r = v->first; r; r = r->next) {
+		r->centred = take_centre(v, &r->measure, &r->centre);
+		centre_free(v, &r->centre);
+	}
+	for (size_t i = 0; i < v->g->noutputs; i++) {
+		v->centred[i] = take_centre(v, &v->outputs[i], &v->centres[i]);
+		centre_free(v, &v->centres[i]);
+	}
+	if (st == HB_OK) {
+		warn_of_constancy(v);
 		st = gate(v, c->cx->file);
+	}
 	for (row *r = v->first; r; r = r->next)
 		if (r->ref)
 			hb_big_free(c->cx, r->ref, r->bytes);
@@ -632,6 +839,6 @@ const command command_verify = {
 	.summary = "Hold a compiled form against the float model over samples: cosine, distances, signal to noise.",
 	.min_files = 2,
 	.max_files = 2,
-	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_report_format, O_name, O_END},
+	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_blame, O_report_format, O_name, O_END},
 	.run = run,
 };

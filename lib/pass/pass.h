@@ -173,7 +173,8 @@ typedef struct hb_sensitivity {
 	double noise;			/* squared error over squared values, of the output where it is largest */
 } hb_sensitivity;
 
-/* Each edge of type qint8 that could be qint16 on m, in the order of the graph; in g's arena. */
+/* Each edge of type qint8 that could be qint16 on m, or, without m, each that is quantized by a scale of its own; in the
+ * order of the graph; in g's arena. */
 hb_status hb_pass_sensitivity(hb_graph *g, const hb_march *m, const hb_refine_options *o, hb_sensitivity **out, size_t *n);
 
 /* ---- convert ---- */

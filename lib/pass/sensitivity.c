@@ -6,13 +6,13 @@
 
 enum { SAMPLES = 2 };
 
-/* Whether t has a scale of its own that could be wider: not one passed on to it. */
+/* Whether t has a scale of its own, not one passed on to it, and on m could have a wider one. */
 static bool
 could_rise(const hb_march *m, const hb_tensor *t)
 {
 	const hb_node *n = t->producer;
 
-	if (t->is_const || t->dtype != HB_F32 || t->q.dtype != HB_I8 || t->q.nscales != 1 || t->q.from != HB_Q_OPEN)
+	if (t->is_const || t->dtype != HB_F32 || (t->q.dtype != HB_I8 && (m || t->q.dtype != HB_I16)) || t->q.nscales != 1 || t->q.from != HB_Q_OPEN)
 		return false;
 	if (n && n->on == HB_ON_BPU) {
 		hb_role role = n->group ? n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role : n->op->role;
@@ -20,7 +20,7 @@ could_rise(const hb_march *m, const hb_tensor *t)
 		if (role != HB_ROLE_OWN && (role != HB_ROLE_CAT || hb_q_same(&t->q, &n->in[0]->q)))
 			return false;
 	}
-	return hb_march_takes(m, t, HB_I16);
+	return !m || hb_march_takes(m, t, HB_I16);
 }
 
 typedef struct probe {

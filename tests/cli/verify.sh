@@ -11,6 +11,7 @@ n() { sed 's/\([0-9]\.[0-9]\)[0-9]*/\1/g; s/   */  /g; s/ost is lost at .*/ost i
 "$HBCC" verify m/tiny.onnx tiny.hbir.onnx --calib m/x4.npy --min-cosine 1 2>&1 > /dev/null | n
 "$HBCC" verify m/tiny.onnx tiny.hbir.onnx --calib m/x4.npy --min-cosine 1 > /dev/null 2>&1
 echo "exit $?"
+"$HBCC" verify m/tiny.onnx tiny.hbir.onnx --calib m/x4.npy --blame | sed -n '/alone/,/^$/p' | sed 's/[0-9.e+-]* *[0-9.]*$//'
 "$HBCC" verify m/large-kernel.onnx tiny.hbm --calib m/x4.npy
 echo "exit $?"
 "$HBCC" verify m/tiny.onnx m/tiny.onnx --calib m/x4.npy | n

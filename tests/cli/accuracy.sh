@@ -1,0 +1,21 @@
+# accuracy options: what they need, and that they say what they did
+exec 2>&1
+ln -s "$TOP/tests/cli/models" m
+for o in --refine --round-weights --auto-int16; do
+	"$HBCC" compile m/tiny.onnx --march bayes $o
+	echo "exit $?"
+done
+"$HBCC" compile m/tiny.onnx --march bernoulli2 --calib m/x4.npy --auto-int16
+echo "exit $?"
+echo "--- int8 is enough, then not even int16 is"
+"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --auto-int16 --min-cosine 0.99 | sed 's/over samples.*/over samples/'
+"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --auto-int16 --min-cosine 0.99999 --emit hbir > log
+echo "exit $?"
+sed -n '/auto-int16/s/ over samples.*//p' log
+test -e tiny.hbir.onnx && echo "left a file"
+echo "--- jobs leave no trace"
+for o in --refine --round-weights "--auto-int16 --min-cosine 0.9999"; do
+	"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy $o --jobs 1 -o 1.hbm > /dev/null 2>&1
+	"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy $o --jobs 2 -o 2.hbm > /dev/null 2>&1
+	cmp 1.hbm 2.hbm && echo "same bytes"
+done
