@@ -107,7 +107,7 @@ on_bpu() {
 
 # every_row: what the list of operators has on the BPU of bayes, but horizon's and RoIs, is held against double.
 every_row() {
-	{ "$BUILD/tests/unit/fx_elements" rows; "$BUILD/tests/unit/fx_windows" rows; } | tr ' ' '\n' | sort -u > "$WORK/tested"
+	{ "$BUILD/tests/unit/fx_elements" rows; "$BUILD/tests/unit/fx_windows" rows; "$BUILD/tests/unit/fx_moves" rows; } | tr ' ' '\n' | sort -u > "$WORK/tested"
 	awk -F, '/^torch\./ && !/grid_sample/ { print $1 }' "$SHARED/operators.csv" | sort -u > "$WORK/listed"
 	comm -13 "$WORK/tested" "$WORK/listed"
 	[ -z "$(comm -13 "$WORK/tested" "$WORK/listed")" ]
