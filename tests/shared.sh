@@ -113,6 +113,24 @@ every_row() {
 	[ -z "$(comm -13 "$WORK/tested" "$WORK/listed")" ]
 }
 
+# left_out MODEL MIN ARGS...: calibrated on all samples but one and run on that one, each in turn, on bayes.
+left_out() {
+	local model=$1 min=$2 s o n d=$WORK/left
+	shift 2
+	for s in "$SHARED/models/$model"/sample_*; do
+		rm -rf "$d"
+		mkdir -p "$d/calib"
+		for o in "$SHARED/models/$model"/sample_*; do
+			[ "$o" = "$s" ] || ln -s "$o/in_0.npy" "$d/calib/$(basename "$o").npy"
+		done
+		check "$model without $(basename "$s")" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march bayes --calib "$d/calib" "$@" --emit hbir -o "$d/m.hbir.onnx"
+		check "$model $(basename "$s"), left out" "$HBCC" run "$d/m.hbir.onnx" --input "$s/in_0.npy" --output "$d/o"
+		for n in "$s"/out_*.npy; do
+			check "$model $(basename "$s"), left out, cosine $(basename "$n") >= $min $*" "$NPY" cosine "$d/o/$(basename "$n")" "$n" "$min"
+		done
+	done
+}
+
 # names_loss MODEL MARCH: verify says which layer loses most.
 names_loss() {
 	local model=$1 d=$WORK/loss
@@ -234,6 +252,10 @@ long)
 		done
 	done
 	names_loss detect-yolox-nano bayes
+	for m in $small face-rfb320 segment-prisma; do
+		left_out $m 0.995
+	done
+	left_out detect-yolox-nano 0.99 --auto-int16 --min-cosine 0.99	# int8 alone: 0.9
 	for m in $small face-rfb320 transformer-cct; do
 		round_trip $m bayes --dtype qint16
 	done
