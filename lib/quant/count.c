@@ -16,26 +16,26 @@ enum {
 	OTHER = MAX_BINS + 1,		/* between the two sets of counts; the last of a set is of what is not finite */
 };
 
-/* Numbers of the bins of n values. */
+/* Numbers of the bins of n values, `below` more for those below 0. */
 HB_VEC_INLINE void
-numbers(const float *restrict x, int64_t n, float inv, uint16_t *restrict to)
+numbers(const float *restrict x, int64_t n, float inv, int32_t below, uint16_t *restrict to)
 {
 	for (int64_t i = 0; i < n; i++) {
 		float v = fabsf(x[i]);
-		to[i] = (uint16_t)(v <= FLT_MAX ? (int32_t)(v * inv) : MAX_BINS);
+		to[i] = (uint16_t)((v <= FLT_MAX ? (int32_t)(v * inv) : MAX_BINS) + (x[i] < 0 ? below : 0));
 	}
 }
 
 static void
-numbers_scalar(const float *x, int64_t n, float inv, uint16_t *to)
+numbers_scalar(const float *x, int64_t n, float inv, int32_t below, uint16_t *to)
 {
-	numbers(x, n, inv, to);
+	numbers(x, n, inv, below, to);
 }
 
 HB_VEC_AVX2 static void
-numbers_avx2(const float *x, int64_t n, float inv, uint16_t *to)
+numbers_avx2(const float *x, int64_t n, float inv, int32_t below, uint16_t *to)
 {
-	numbers(x, n, inv, to);
+	numbers(x, n, inv, below, to);
 }
 
 #if defined(__x86_64__)
@@ -78,11 +78,12 @@ count_list(const uint16_t *list, int64_t n, uint16_t *counts)
 		counts[list[i]]++;
 }
 
+/* Numbers that say which set. */
 static void
-count_signed(const float *x, const uint16_t *list, int64_t n, uint16_t *counts)
+count_signed(const uint16_t *list, int64_t n, uint16_t *counts)
 {
 	for (int64_t i = 0; i < n; i++)
-		counts[(x[i] < 0 ? OTHER : 0) + list[i]]++;
+		counts[list[i]]++;
 }
 
 static void
@@ -100,11 +101,11 @@ count_values(hb_isa isa, const float *x, int64_t n, float inv, bool by_sign, uin
 		}
 #endif
 		if (isa == HB_ISA_SCALAR)
-			numbers_scalar(x + i, m, inv, list);
+			numbers_scalar(x + i, m, inv, by_sign ? OTHER : 0, list);
 		else
-			numbers_avx2(x + i, m, inv, list);
+			numbers_avx2(x + i, m, inv, by_sign ? OTHER : 0, list);
 		if (by_sign)
-			count_signed(x + i, list, m, counts);
+			count_signed(list, m, counts);
 		else
 			count_list(list, m, counts);
 	}
