@@ -18,7 +18,7 @@
  *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value to qmin qmax     numpy broadcasting
  *   Lut            X, table                           kind to qmin qmax
  *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
- *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside qmin qmax     Y [M,C,OH,OW]; places, 16 fraction bits
+ *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside to qmin qmax  Y [M,C,OH,OW]; places, 16 fraction bits
  *   Correlation    A, B                               kernel_size max_displacement stride1 stride2 pad_size m e to qmin qmax
  *   Scatter        X [M,C], index i32 [M]             shape                                       Y [N,C,H,W]; places n*H*W + y*W + x
  *   Pick           X [B or 1,R,C], index i32 [B,M]                                                 Y [B,M,C]; rows of X by index, limited to 0..R-1

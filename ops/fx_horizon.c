@@ -32,7 +32,7 @@ shape_sample(hb_graph *g, hb_node *n)
 {
 	const hb_shape *x = &n->in[0]->shape, *rows = &n->in[1]->shape, *cols = &n->in[2]->shape;
 	sample *a = HB_AUX(g, n, sample);
-	hb_dtype dt = n->in[0]->dtype;
+	hb_dtype dt;
 
 	if (!a)
 		return hb_nomem(g->cx, n->name);
@@ -47,6 +47,9 @@ shape_sample(hb_graph *g, hb_node *n)
 		return HB_FX_BAD(g, n, "input is %lldx%lld; 32767 rows and columns are taken", (long long)x->dim[2], (long long)x->dim[3]);
 	HB_TRY(hb_fx_int(g, n, "mode", 0, 0, 1, &a->mode));
 	HB_TRY(hb_fx_int(g, n, "outside", 0, 0, 2, &a->outside));
+	HB_TRY(hb_fx_to(g, n, HB_BIT(HB_I8) | HB_BIT(HB_I16), &dt));
+	if (dt != n->in[0]->dtype && (dt != HB_I16 || !a->mode))
+		return HB_FX_BAD(g, n, "its output would be %s, its input is %s", hb_dtype_name(dt), hb_dtype_name(n->in[0]->dtype));
 	HB_TRY(hb_fx_clamp(g, n, dt, &a->qmin, &a->qmax));
 	return hb_fx_out(g, n, dt, &out);
 }
@@ -68,7 +71,8 @@ run_sample(const hb_call *c)
 {
 	const sample *a = c->n->aux;
 	const hb_shape *x = &c->in[0]->shape, *y = &c->out[0]->shape;
-	int64_t size = (int64_t)hb_dtype_size(c->in[0]->dtype), in = hb_shape_span(x, 1, 4) * size, out = hb_shape_span(y, 1, 4) * size;
+	int64_t in = hb_shape_span(x, 1, 4) * (int64_t)hb_dtype_size(c->in[0]->dtype);
+	int64_t out = hb_shape_span(y, 1, 4) * (int64_t)hb_dtype_size(c->out[0]->dtype);
 	hb_insn i = { .op = HB_I_sample, .engine = HB_V0, .nv = 4 };
 
 	i.v[0] = hb_fx_image(c->out[0]->dtype, y->dim[1], y->dim[2], y->dim[3]);
@@ -86,7 +90,7 @@ run_sample(const hb_call *c)
 	}
 }
 
-static const hb_attr_row sample_rows[] = { ROW_INT("mode"), ROW_INT("outside"), ROW_CLAMP, { 0 } };
+static const hb_attr_row sample_rows[] = { ROW_INT("mode"), ROW_INT("outside"), ROW_INT("to"), ROW_CLAMP, { 0 } };
 
 const hb_op hb_op_fx_sample = {
 	.name = "Sample", .domain = "hbcc", .since = 1, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,

@@ -176,11 +176,12 @@ regions(hb_convert *cv, hb_node *n, const hb_roi *r, int map, hb_tensor *boxes, 
 	HB_TRY(region_places(cv, n, r, map, boxes, 0, w, &row, &cols));
 	if (r->ratio == 1 && x->dtype == out->dtype && x->q.scale == out->q.scale)
 		return sample(cv, n, x, rows, cols, LINEAR, FAR, out);
-	hb_tensor *s = hb_fx_temp(cv, n, "samples", x->dtype, x->q.scale, &all);
+	/* samples of int8 have 8 fraction bits: one rounding counts */
+	hb_tensor *s = hb_fx_temp(cv, n, "samples", HB_I16, x->dtype == HB_I8 ? x->q.scale / 256 : x->q.scale, &all);
 	if (!s)
 		return HB_ERR_NOMEM;
 	HB_TRY(sample(cv, n, x, rows, cols, LINEAR, FAR, s));
-	if (!hb_mult_of((double)x->q.scale / out->q.scale / (double)(r->ratio * r->ratio), &m))
+	if (!hb_mult_of((double)s->q.scale / out->q.scale / (double)(r->ratio * r->ratio), &m))
 		return HB_FX_REFUSE(cv, n, "the scales %g and %g are too far apart", x->q.scale, out->q.scale);
 	hb_tensor *mults = hb_fx_const(cv, n, "mults", HB_I32, 2, (int64_t[]){ 1, 3 }, (int32_t[]){ (int32_t)(r->ratio * r->ratio), m.m, m.e });
 	hb_node *k = mults ? hb_fx_node(cv, n, "AveragePool", out, 2, (hb_tensor *[]){ s, mults }) : NULL;

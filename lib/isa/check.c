@@ -206,9 +206,10 @@ check_sample(const hb_insn *i)
 	const hb_view *out = &i->v[0], *a = &i->v[1];
 	if (out->rank != 3 || a->rank != 3 || out->ext[2] != a->ext[2])
 		return "sample takes rows, columns and equal channels";
-	if (!is(a, NUMBERS) || out->dtype != a->dtype)
-		return "sample's types are none of its own";
 	int32_t mode = i->imm[HB_IMM_sample_mode];
+	bool finer = mode > 2 && mode % 2 && a->dtype == HB_I8 && out->dtype == HB_I16;
+	if (!is(a, NUMBERS) || (out->dtype != a->dtype && !finer))
+		return "sample's types are none of its own";
 	if (!in_range(mode, 0, 7))
 		return "sample has a mode outside 0..7";
 	if (mode > 2 && mode % 2 && !is(a, NARROW))

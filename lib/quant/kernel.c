@@ -742,6 +742,7 @@ sample_places(void *arg, int64_t begin, int64_t end, int worker)
 	const hb_view *out = &i->v[0], *a = &i->v[1];
 	int outside = (i->imm[HB_IMM_sample_mode] - 2) / 2;
 	bool linear = i->imm[HB_IMM_sample_mode] % 2;
+	int shift = out->dtype == a->dtype ? 32 : 24;
 
 	(void)worker;
 	for (int64_t at = begin; at < end; at++) {
@@ -766,7 +767,7 @@ sample_places(void *arg, int64_t begin, int64_t end, int worker)
 					sum[k] += linear ? p[k] * w : p[k];
 			}
 			for (int64_t k = 0; k < n && linear; k++)
-				sum[k] = (sum[k] + (INT64_C(1) << 31)) >> 32;
+				sum[k] = (sum[k] + (INT64_C(1) << (shift - 1))) >> shift;
 			hb_store64(to + c * out->stride[2], out->stride[2], out->dtype, n, sum, i->imm[HB_IMM_sample_qmin],
 				   i->imm[HB_IMM_sample_qmax]);
 		}

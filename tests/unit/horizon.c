@@ -54,7 +54,7 @@ node_with(op_case *c, const char *domain, const char *op, int version, int nin, 
 	n->sources = n->last_source = s;
 	c->g->sources = c->g->last_source = s;
 	for (int i = 0; i < nout; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "y%d", i);
 		hb_node_set_out(n, i, hb_tensor_new(c->g, hb_arena_str(c->g->arena, name), HB_NONE, NULL));
 	}
@@ -71,7 +71,7 @@ node_of(op_case *c, const char *domain, const char *op, int version, int nin)
 static float *
 values(op_case *c, int k, hb_shape s, double lo, double hi)
 {
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "x%d", k);
 	hb_node_set_in(c->g, c->n, k, test_input(c->g, hb_arena_str(c->g->arena, name), s));

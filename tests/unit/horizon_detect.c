@@ -47,7 +47,7 @@ case_of(const char *op, int nin, int nout)
 	c.g = hb_graph_new(c.cx);
 	c.n = hb_node_new(c.g, NULL, "y", "horizon", op, 1, nin, nout);
 	for (int i = 0; i < nout; i++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "y%d", i);
 		hb_node_set_out(c.n, i, hb_tensor_new(c.g, hb_arena_str(c.g->arena, name), HB_NONE, NULL));
 	}
@@ -57,7 +57,7 @@ case_of(const char *op, int nin, int nout)
 static float *
 input(op_case *c, int k, hb_shape s)
 {
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "x%d", k);
 	hb_node_set_in(c->g, c->n, k, test_input(c->g, hb_arena_str(c->g->arena, name), s));

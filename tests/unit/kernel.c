@@ -697,7 +697,7 @@ whole_part(int64_t x)
 
 /* What lies at place (y, x) of 1/65536, by the definition. */
 static int64_t
-value_at_place(const operand *a, int64_t y, int64_t x, uint32_t ch, int outside, bool linear)
+value_at_place(const operand *a, int64_t y, int64_t x, uint32_t ch, int outside, bool linear, int fraction)
 {
 	int64_t h = a->v.ext[0], w = a->v.ext[1];
 
@@ -715,7 +715,7 @@ value_at_place(const operand *a, int64_t y, int64_t x, uint32_t ch, int outside,
 	}
 	int64_t sum = there_or_zero(a, r, s, ch) * (65536 - fy) * (65536 - fx) + there_or_zero(a, r, s + 1, ch) * (65536 - fy) * fx +
 		      there_or_zero(a, r + 1, s, ch) * fy * (65536 - fx) + there_or_zero(a, r + 1, s + 1, ch) * fy * fx;
-	return (sum + (INT64_C(1) << 31)) >> 32;
+	return (sum + (INT64_C(1) << (31 - fraction))) >> (32 - fraction);
 }
 
 static void
@@ -726,13 +726,15 @@ places_trial(uint64_t seed)
 	int32_t *im = i.imm;
 	uint32_t ch = (uint32_t)range(1, 20), h = (uint32_t)range(1, 9), w = (uint32_t)range(1, 9), c[3] = { 0 };
 	uint32_t oh = (uint32_t)range(1, 9), ow = (uint32_t)range(1, 9);
-	hb_dtype dt = some_type(numbers, 3);
+	hb_dtype dt = some_type(numbers, 3), ot = dt;
 
 	im[HB_IMM_sample_mode] = range(2, 7);
 	if (dt == HB_I32)
 		im[HB_IMM_sample_mode] &= ~1;
-	limits(dt, &im[HB_IMM_sample_qmin], &im[HB_IMM_sample_qmax]);
-	make(&o[0], dt, 3, (uint32_t[]){ oh, ow, ch }, next() % 2, false);
+	if (dt == HB_I8 && im[HB_IMM_sample_mode] % 2 && next() % 2)
+		ot = HB_I16;
+	limits(ot, &im[HB_IMM_sample_qmin], &im[HB_IMM_sample_qmax]);
+	make(&o[0], ot, 3, (uint32_t[]){ oh, ow, ch }, next() % 2, false);
 	make(&o[1], dt, 3, (uint32_t[]){ h, w, ch }, next() % 2, false);
 	for (int k = 2; k < 4; k++) {
 		make(&o[k], HB_I32, 2, (uint32_t[]){ oh, ow }, next() % 2, false);
@@ -746,7 +748,7 @@ places_trial(uint64_t seed)
 	do {
 		int64_t y = get(&o[2], c), x = get(&o[3], c);
 
-		y = value_at_place(&o[1], y, x, c[2], (im[HB_IMM_sample_mode] - 2) / 2, im[HB_IMM_sample_mode] % 2);
+		y = value_at_place(&o[1], y, x, c[2], (im[HB_IMM_sample_mode] - 2) / 2, im[HB_IMM_sample_mode] % 2, ot == dt ? 0 : 8);
 		put(&want, c, clamp(y, im[HB_IMM_sample_qmin], im[HB_IMM_sample_qmax]));
 	} while (step(&want.v, c));
 	hold("sample at places", seed, &i, o, 4, &want, 0);
