@@ -134,7 +134,7 @@ run(const op_case *c, hb_graph *g, hb_val *out)
 	assert_int_equal(hb_exec_run(ex, in, got, NULL, NULL), HB_OK);
 	for (size_t i = 0; i < g->noutputs; i++) {
 		size_t bytes = (size_t)hb_shape_elems(&got[i].shape) * hb_dtype_size(got[i].dtype);
-		out[i] = (hb_val){ got[i].dtype, got[i].shape, hb_arena_dup(g->arena, got[i].data, bytes + 1) };
+		out[i] = (hb_val){ got[i].dtype, got[i].shape, hb_arena_dup(g->arena, got[i].data, bytes) };
 	}
 	hb_exec_free(ex);
 }
