@@ -113,8 +113,8 @@ hb_status hb_op_resolve(hb_graph *g, hb_node *n);
 /* Types and shape of n's outputs: resolves where needed, checks operand types, calls .shape. */
 hb_status hb_op_infer(hb_graph *g, hb_node *n);
 
-/* Status of .shape where input i must be a constant and is none yet. Silent: the caller
- * (hb_pass_shapes) decides whether that is an error and reports it. */
+/* Status of .shape where input i must be a constant and is none yet; g->needed says which. Silent: the
+ * caller (hb_pass_shapes) decides whether that is an error and reports it. */
 #define HB_NEED_CONST ((hb_status)100)
 hb_status hb_need_const(hb_graph *g, hb_node *n, int i);
 

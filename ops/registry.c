@@ -145,9 +145,7 @@ hb_op_infer(hb_graph *g, hb_node *n)
 hb_status
 hb_need_const(hb_graph *g, hb_node *n, int i)
 {
-	(void)g;
-	(void)n;
-	(void)i;
+	g->needed = n->in[i];
 	return HB_NEED_CONST;
 }
 

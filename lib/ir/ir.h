@@ -240,6 +240,7 @@ struct hb_graph {
 	hb_graph *outer;		/* of a body: the graph around it */
 	hb_tensor **captured;		/* of a body: its tensors that have ->outer; the node with the body reads those */
 	size_t ncaptured, cap_captured;
+	hb_tensor *needed;		/* whose contents shape inference asked for last (hb_need_const) */
 	bool has_bodies;		/* a node of it may have a graph as an attribute */
 };
 

@@ -99,12 +99,8 @@ hb_pass_fold(hb_graph *g, hb_node *n)
 static hb_status
 report_need(hb_graph *g, hb_node *n)
 {
-	for (int i = 0; i < n->nin; i++) {
-		if (n->in[i] && !n->in[i]->is_const && n->in[i]->dtype != HB_F32)
-			return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "dynamic-shape",
-				       "its output's shape depends on the contents of '%s', which are not known before the model runs", n->in[i]->name);
-	}
-	return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "dynamic-shape", "its output's shape depends on what the model computes");
+	return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "dynamic-shape", "its output's shape depends on the contents of %s'%s', which are not known before the model runs",
+		       g->needed->is_input ? "input " : "", g->needed->name);
 }
 
 /* Adds what n's outputs hold to *total and refuses where all tensors together pass the limit (law 7). */

@@ -227,10 +227,26 @@ scan_goes_along_its_axis_and_direction(void **unused)
 	hb_ctx_free(cx);
 }
 
+static void
+a_shape_that_depends_on_contents_names_them(void **state)
+{
+	(void)state;
+	test_log log = { .count = 0 };
+	hb_ctx *cx = test_ctx(&log, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = typed_input(g, "x", HB_BOOL, test_shape(2, 2, 3)), *to = typed_input(g, "to", HB_I64, test_shape(1, 2));
+	test_output(g, test_node(g, "Reshape", "r", x, to, NULL, NULL));
+	assert_int_equal(hb_pass_shapes(g, false), HB_ERR_UNSUPPORTED);
+	assert_string_equal(log.id, "dynamic-shape");
+	assert_non_null(strstr(log.text, "contents of input 'to'"));
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_shape_that_depends_on_contents_names_them),
 		cmocka_unit_test(if_takes_the_branch_of_its_constant_condition),
 		cmocka_unit_test(if_on_an_input_is_refused_by_name),
 		cmocka_unit_test(loop_ends_by_its_count),
