@@ -723,6 +723,6 @@ const command command_check = {
 	.min_files = 1,
 	.max_files = 1,
 	.options = (const opt_id[]){O_march, O_check_format, O_advice, O_level, O_strict, O_vendor_cpu, O_run_on_bpu,
-				    O_run_on_cpu, O_dtype, O_int8_outputs, O_END},
+				    O_run_on_cpu, O_dtype, O_int8_outputs, O_affine, O_END},
 	.run = run,
 };

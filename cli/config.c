@@ -313,6 +313,7 @@ static const key_row keys[] = {
 	{.group = "quant_parameters", .key = "weight_dtype", .fn = qrules_weight_dtype},
 	{.group = "quant_parameters", .key = "high_precision_output", .fn = high_precision},
 	{.group = "quant_parameters", .key = "round", .fn = set_option, .option = O_round},
+	{.group = "quant_parameters", .key = "affine", .fn = set_option, .option = O_affine},
 	{.group = "quant_parameters", .key = "scale_divisor", .fn = set_option, .option = O_scale_divisor},
 	{.group = "quant_parameters", .key = "op_type", .fn = qrules_op},
 	{.group = "quant_parameters", .key = "node_name", .fn = qrules_node},

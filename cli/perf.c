@@ -502,6 +502,6 @@ const command command_perf = {
 	.max_files = 1,
 	.options = (const opt_id[]){O_march, O_level, O_perf_format, O_output, O_trace, O_max_latency, O_min_fps,
 				    O_max_ddr, O_baseline, O_tolerance, O_calib, O_name, O_input_layout,
-				    O_output_layout, O_run_on_bpu, O_run_on_cpu, O_dtype, O_int8_outputs, O_END},
+				    O_output_layout, O_run_on_bpu, O_run_on_cpu, O_dtype, O_int8_outputs, O_affine, O_END},
 	.run = run,
 };

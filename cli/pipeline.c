@@ -187,7 +187,7 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 	HB_TRY(names_check(c, g));
 	HB_TRY(origin_requests(c, g, &o));
 	HB_TRY(hb_pass_simplify(g));
-	HB_TRY(hb_pass_absorb(g));
+	HB_TRY(hb_pass_absorb(g, c->a.affine && !strcmp(c->a.affine, "exact") ? HB_AFFINE_EXACT : HB_AFFINE_SYMMETRIC));
 	HB_TRY(hb_pass_recognise(g));
 	HB_TRY(hb_pass_expand(g, m));
 	HB_TRY(hb_pass_fuse(g));

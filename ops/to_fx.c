@@ -290,10 +290,9 @@ rounded(double v, hb_round r)
 }
 
 static hb_tensor *
-byte_table(hb_convert *cv, const hb_node *n, const hb_q *in, const hb_q *out, hb_fx_function *f, const void *arg)
+byte_table(hb_convert *cv, const hb_node *n, const hb_q *in, int first, const hb_q *out, hb_fx_function *f, const void *arg)
 {
 	hb_tensor *t = hb_fx_const(cv, n, "table", out->dtype, 1, (int64_t[]){ 256 }, NULL);
-	int first = in->dtype == HB_I8 ? -128 : 0;
 
 	if (!t)
 		return NULL;
@@ -406,16 +405,36 @@ segment_table(hb_convert *cv, const hb_node *n, const hb_q *in, const hb_q *out,
 	return t;
 }
 
+/* int16 that takes 256 integers at most, as int8: lo becomes -128. */
+static hb_tensor *
+as_bytes(hb_convert *cv, const hb_node *n, hb_tensor *x)
+{
+	hb_tensor *y = hb_fx_temp(cv, n, "bytes", HB_I8, x->q.scale, &x->shape);
+	hb_node *k = hb_fx_node(cv, n, "Ew", y, 1, &x);
+
+	if (!k || !hb_attr_set_s(cv->to, k, "fn", "add") || !hb_attr_set_i(cv->to, k, "ma", 2) || !hb_attr_set_i(cv->to, k, "mb", 2) ||
+	    !hb_attr_set_i(cv->to, k, "shift", 1) || !hb_attr_set_i(cv->to, k, "value", -128 - x->q.lo))
+		return NULL;
+	return hb_fx_done(cv, k) == HB_OK ? y : NULL;
+}
+
 hb_status
 hb_fx_lookup(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *out, hb_fx_function *f, const void *arg)
 {
-	bool bytes = x->dtype == HB_I8 || x->dtype == HB_BOOL;
+	int first = x->dtype == HB_I8 ? -128 : 0;
+	hb_q in = x->q;
 	hb_tensor *table;
 	hb_node *k;
 
+	if (x->dtype == HB_I16 && hb_q_limited(&in) && in.hi - in.lo < 256) {
+		first = in.lo;
+		if (!(x = as_bytes(cv, n, x)))
+			return HB_ERR_NOMEM;
+	}
+	bool bytes = x->dtype == HB_I8 || x->dtype == HB_BOOL;
 	if (!bytes && x->dtype != HB_I16)
 		return HB_FX_REFUSE(cv, n, "a lookup takes int8 or int16; its input is %s", hb_dtype_name(x->dtype));
-	table = bytes ? byte_table(cv, n, &x->q, &out->q, f, arg) : segment_table(cv, n, &x->q, &out->q, f, arg);
+	table = bytes ? byte_table(cv, n, &in, first, &out->q, f, arg) : segment_table(cv, n, &in, &out->q, f, arg);
 	k = hb_fx_node(cv, n, "Lut", out, 2, (hb_tensor *[]){ x, table });
 	if (!k || (!bytes && !hb_attr_set_i(cv->to, k, "kind", 1)))
 		return HB_ERR_NOMEM;

@@ -308,6 +308,8 @@ layer_begin(hb_convert *cv, hb_node *n, int64_t channels, int channel_axis, laye
 	};
 	if (l->d.in_max == 0)
 		l->d.in_max = hb_qmax(l->x->dtype);
+	if (hb_q_limited(&l->x->q))
+		l->d.in_max = fmax(-(double)l->x->q.lo, l->x->q.hi);
 	return HB_OK;
 }
 

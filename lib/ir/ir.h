@@ -86,6 +86,7 @@ typedef struct hb_q {
 	float scale;			/* real = integer * scale, where nscales is 1 */
 	const float *scales;		/* nscales of them, where more than one */
 	float min, max;			/* range the observer chose; 0, 0 unknown */
+	int32_t lo, hi;			/* integers that it takes, where they are not all of the type's; 0, 0: all */
 	const char *observer;		/* what chose it: "mse", "fixed", "derived" */
 	hb_q_from from;			/* calibration keeps what is not open */
 } hb_q;
@@ -94,7 +95,14 @@ typedef struct hb_q {
 static inline bool
 hb_q_same(const hb_q *a, const hb_q *b)
 {
-	return a->dtype == b->dtype && a->nscales <= 1 && b->nscales <= 1 && a->scale == b->scale;
+	return a->dtype == b->dtype && a->nscales <= 1 && b->nscales <= 1 && a->scale == b->scale && a->lo == b->lo && a->hi == b->hi;
+}
+
+/* Whether it takes fewer integers than its type has. */
+static inline bool
+hb_q_limited(const hb_q *q)
+{
+	return q->lo != 0 || q->hi != 0;
 }
 
 /* Scale of channel c. */

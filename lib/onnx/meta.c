@@ -2,6 +2,7 @@
  *
  *     hbcc.uncalibrated          "1"
  *     hbcc.q:<tensor>            "int8 scale=0.0123 min=-1.5 max=1.57 observer=mse"
+ *     hbcc.q:<tensor>            "int16 scale=0.0123 lo=-37 hi=218"  it takes no other integers
  *     hbcc.q:<tensor>            "int32 axis=1 scale=0.5,0.25,... " per channel */
 #include "lib/onnx/internal.h"
 
@@ -48,6 +49,8 @@ write_q(hb_buf *b, const hb_q *q)
 		hb_buf_printf(b, ",%.9g", (double)q->scales[i]);
 	if (q->min != 0 || q->max != 0)
 		hb_buf_printf(b, " min=%.9g max=%.9g", (double)q->min, (double)q->max);
+	if (hb_q_limited(q))
+		hb_buf_printf(b, " lo=%d hi=%d", q->lo, q->hi);
 	if (q->observer)
 		hb_buf_printf(b, " observer=%s", q->observer);
 }
@@ -158,13 +161,18 @@ read_q(hb_graph *g, char *value, hb_q *q)
 		} else if (!strcmp(word, "min") || !strcmp(word, "max")) {
 			if (!read_float(&v, word[1] == 'i' ? &q->min : &q->max) || *v)
 				return false;
+		} else if (!strcmp(word, "lo") || !strcmp(word, "hi")) {
+			int64_t i;
+			if (!hb_parse_i64(v, &i) || i < INT16_MIN || i > INT16_MAX)
+				return false;
+			*(word[0] == 'l' ? &q->lo : &q->hi) = (int32_t)i;
 		} else if (!strcmp(word, "observer")) {
 			q->observer = hb_arena_str(g->arena, v);
 			if (!q->observer)
 				return false;
 		}		/* a newer hbcc may say more */
 	}
-	return q->nscales > 0;
+	return q->nscales > 0 && q->lo <= q->hi;
 }
 
 hb_status

@@ -10,6 +10,7 @@
 typedef struct absorb {
 	hb_graph *g;
 	hb_arena *scratch;
+	hb_affine affine_as;
 	int affine;			/* activations whose zero point was not the middle */
 	const char *first_affine;
 	bool told;			/* the file is ours: its metadata tells of every scale */
@@ -43,6 +44,13 @@ hb_has_scales(const hb_graph *g)
 	return false;
 }
 
+static void
+drop(hb_graph *g, hb_node *n, hb_node *into)
+{
+	hb_node_absorb(g, into, n);
+	hb_node_remove(g, n);
+}
+
 /* ---- what the file's metadata says beside its pairs ---- */
 
 /* Sets every tensor's q to nothing; what it was, from the metadata of a file of ours, is kept at hand. */
@@ -64,8 +72,10 @@ static void
 remember(const hb_tensor *t, hb_q *q)
 {
 	const hb_q *said = t->user;
-	if (!said || !hb_q_same(said, q))
+	if (!said || said->dtype != q->dtype || said->nscales > 1 || q->nscales > 1 || said->scale != q->scale)
 		return;
+	q->lo = said->lo;
+	q->hi = said->hi;
 	q->min = said->min;
 	q->max = said->max;
 	if (said->observer)
@@ -88,6 +98,21 @@ take_name(hb_graph *g, hb_tensor *x, hb_tensor *y)
 	return true;
 }
 
+/* What stands before the Clip that says the limits of an edge in a file of ours. */
+static hb_tensor *
+unclipped(absorb *a, hb_node *quantize, hb_tensor *x)
+{
+	static const char suffix[] = "_clipped";
+	hb_node *clip = x->producer;
+	size_t n = strlen(x->name), k = sizeof(suffix) - 1;
+	if (!a->told || !clip || !is_op(clip, "Clip") || n < k || strcmp(x->name + n - k, suffix) || x->nuses != 1 || x->is_output)
+		return x;
+	x = clip->in[0];
+	hb_node_set_in(a->g, quantize, 0, x);
+	drop(a->g, clip, x->producer);
+	return x;
+}
+
 /* In a file of ours, a pair that rounds what the CPU goes on with is no edge's, and stays. */
 static bool
 is_told(const absorb *a, const hb_node *quantize)
@@ -98,13 +123,6 @@ is_told(const absorb *a, const hb_node *quantize)
 			return true;
 	}
 	return !a->told;
-}
-
-static void
-drop(hb_graph *g, hb_node *n, hb_node *into)
-{
-	hb_node_absorb(g, into, n);
-	hb_node_remove(g, n);
 }
 
 /* ---- what a QuantizeLinear or DequantizeLinear says ---- */
@@ -182,9 +200,18 @@ activation_q(absorb *a, const hb_node *n, hb_q *q, bool *affine)
 		.dtype = bytes ? HB_I8 : HB_I16, .nscales = 1, .scale = s[0], .min = (float)lo, .max = (float)hi,
 		.observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
 	};
-	*affine = zp != middle(dt);
-	if (*affine)
-		q->scale = hb_scale_of((float)fmax(-lo, hi), q->dtype, false);
+	int64_t least = hb_qmin(dt) - zp, most = hb_qmax(dt) - zp;
+	*affine = false;
+	if (zp == middle(dt))
+		return true;
+	if (a->affine_as == HB_AFFINE_EXACT && least >= INT16_MIN && most <= INT16_MAX) {
+		q->dtype = HB_I16;
+		q->lo = (int32_t)least;
+		q->hi = (int32_t)most;
+		return true;
+	}
+	*affine = true;
+	hb_q_recentre(q, q->dtype, least * (double)s[0], most * (double)s[0]);
 	return isfinite(q->scale);
 }
 
@@ -465,6 +492,7 @@ take_pair(absorb *a, hb_node *n)
 	hb_tensor *x = n->in[0], *ints = n->out[0];
 	bool affine;
 	hb_q q;
+	x = unclipped(a, n, x);
 	if (x->dtype != HB_F32 || x->is_const || !is_told(a, n) || !activation_q(a, n, &q, &affine))
 		return HB_OK;
 	hb_tensor *at = x;
@@ -555,13 +583,13 @@ set_passed(hb_tensor *t, const hb_q *q)
 	return true;
 }
 
-/* The coarsest scale of a Concat's inputs holds them all; NULL where one has none. */
+/* The coarsest scale of a Concat's inputs holds them all; NULL where one has none or takes not all of its type. */
 static const hb_q *
 coarsest(const hb_node *n)
 {
 	const hb_q *q = NULL;
 	for (int i = 0; i < n->nin; i++) {
-		if (!n->in[i] || !has_q(n->in[i]) || (q && q->dtype != n->in[i]->q.dtype))
+		if (!n->in[i] || !has_q(n->in[i]) || hb_q_limited(&n->in[i]->q) || (q && q->dtype != n->in[i]->q.dtype))
 			return NULL;
 		q = !q || n->in[i]->q.scale > q->scale ? &n->in[i]->q : q;
 	}
@@ -608,14 +636,14 @@ propagate(absorb *a)
 }
 
 hb_status
-hb_pass_absorb(hb_graph *g)
+hb_pass_absorb(hb_graph *g, hb_affine affine)
 {
 	bool any = false;
 	for (const hb_node *n = g->first; n; n = n->next)
 		any = any || is_quantize(n) || is_dequantize(n) || is_op(n, "QLinearConv") || is_op(n, "QLinearMatMul");
 	if (!any)
 		return HB_OK;
-	absorb a = { .g = g, .scratch = hb_arena_new(g->cx) };
+	absorb a = { .g = g, .scratch = hb_arena_new(g->cx), .affine_as = affine };
 	if (!a.scratch)
 		return hb_nomem(g->cx, "absorb");
 	hb_status st = begin(&a);

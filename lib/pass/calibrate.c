@@ -107,8 +107,12 @@ given(const hb_calib *c, hb_tensor *t)
 	if (t->q.from == HB_Q_OPEN || t->q.nscales != 1)
 		return false;
 	if (t->q.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
-		t->q.dtype = HB_I8;
-		t->q.scale = (float)((double)t->q.scale * 65535 / 255);
+		if (hb_q_limited(&t->q)) {
+			hb_q_recentre(&t->q, HB_I8, t->q.lo * (double)t->q.scale, t->q.hi * (double)t->q.scale);
+		} else {
+			t->q.dtype = HB_I8;
+			t->q.scale = (float)((double)t->q.scale * 65535 / 255);
+		}
 		hb_note(c->g->cx, t->name, "int16-neighbour", "is int8: an operator beside it takes no int16 on %s", c->o->march->name);
 	}
 	return true;

@@ -14,6 +14,8 @@ check_sums(hb_graph *fixed, hb_node *n, bool *ok)
 	if (!v || !rec)
 		return HB_ERR_NOMEM;
 	int64_t channels = n->in[2]->shape.dim[0], xmax = n->in[0]->dtype == HB_I16 ? 32768 : 128;
+	if (hb_q_limited(&n->in[0]->q))
+		xmax = HB_MAX(-(int64_t)n->in[0]->q.lo, n->in[0]->q.hi);
 	bool transposed = !strcmp(n->op_type, "ConvTranspose");
 	int64_t inner = hb_shape_span(&w->shape, transposed ? 2 : 1, w->shape.rank);
 	int64_t per_group = transposed ? w->shape.dim[1] : 1, rows = transposed ? w->shape.dim[0] / hb_attr_i(n, "group", 1) : 1;

@@ -21,6 +21,8 @@ border_node(hb_convert *cv, const char *op, hb_tensor *from, const char *suffix,
 	return n;
 }
 
+static hb_status limit(hb_convert *cv, const hb_node *n, hb_tensor *t);
+
 /* The integers of t, quantizing its float form where only that is there. */
 static hb_status
 need_integers(hb_convert *cv, hb_tensor *t)
@@ -36,7 +38,8 @@ need_integers(hb_convert *cv, hb_tensor *t)
 	if (!n || !hb_pair_set_scale(cv->to, n, &t->q) || !hb_pair_set_zero(cv->to, n, &t->q) || !hb_map_put(cv->tensors, t->name, n->out[0]))
 		return hb_nomem(cv->from->cx, t->name);
 	n->out[0]->q = t->q;
-	return hb_op_infer(cv->to, n);
+	HB_TRY(hb_op_infer(cv->to, n));
+	return limit(cv, NULL, t);
 }
 
 /* The value of t as the float graph has it. */
@@ -115,6 +118,57 @@ copy_cpu_node(hb_convert *cv, hb_node *n)
 	return HB_OK;
 }
 
+static bool
+takes_limits(const hb_node *n)
+{
+	for (const hb_attr_row *r = n->op->attrs; r && r->name; r++) {
+		if (!strcmp(r->name, "qmin"))
+			return true;
+	}
+	return false;
+}
+
+/* y, whose producer clamps to all of its type: before it, what its producer makes now. */
+static hb_status
+clamp_behind(hb_convert *cv, hb_tensor *y)
+{
+	hb_node *p = y->producer;
+	int out = y->out_index;
+	char *name = hb_arena_printf(cv->to->arena, "%s_unlimited", y->name);
+	hb_tensor *x = name ? hb_tensor_new(cv->to, name, y->dtype, &y->shape) : NULL;
+	hb_node *n = x ? hb_node_new(cv->to, p->next, p->name, "hbcc", "Ew", 1, 1, 1) : NULL;
+	if (!n || !hb_attr_set_s(cv->to, n, "fn", "cast") || !hb_attr_set_i(cv->to, n, "qmin", y->q.lo) || !hb_attr_set_i(cv->to, n, "qmax", y->q.hi))
+		return hb_nomem(cv->from->cx, y->name);
+	x->q = y->q;
+	n->on = HB_ON_BPU;
+	n->sources = p->sources;
+	n->last_source = p->last_source;
+	hb_node_set_out(p, out, x);
+	hb_node_set_in(cv->to, n, 0, x);
+	hb_node_set_out(n, 0, y);
+	return hb_op_infer(cv->to, n);
+}
+
+/* Integers of t that its q does not take are limited to those it does, by what made them where that can. */
+static hb_status
+limit(hb_convert *cv, const hb_node *n, hb_tensor *t)
+{
+	hb_tensor *y = t ? hb_map_get(cv->tensors, t->name) : NULL;
+	if (!y || !y->producer || !hb_q_limited(&t->q) || (t->q.dtype != HB_I8 && t->q.dtype != HB_I16))
+		return HB_OK;
+	hb_node *p = y->producer;
+	if (!strcmp(p->domain, "hbcc") && takes_limits(p)) {
+		int64_t lo = HB_MAX(hb_attr_i(p, "qmin", INT32_MIN), t->q.lo), hi = HB_MIN(hb_attr_i(p, "qmax", INT32_MAX), t->q.hi);
+		if (!hb_attr_set_i(cv->to, p, "qmin", HB_MIN(lo, hi)) || !hb_attr_set_i(cv->to, p, "qmax", hi))
+			return hb_nomem(cv->from->cx, t->name);
+		return hb_op_infer(cv->to, p);
+	}
+	bool moved = n && !strcmp(p->domain, "hbcc");		/* of what is inside the limits already */
+	for (int i = 0; n && i < n->nin; i++)
+		moved = moved && (!n->in[i] || n->in[i]->dtype != HB_F32 || hb_q_same(&n->in[i]->q, &t->q));
+	return moved ? HB_OK : clamp_behind(cv, y);
+}
+
 static hb_status
 convert_bpu_group(hb_convert *cv, hb_node *last)
 {
@@ -129,10 +183,14 @@ convert_bpu_group(hb_convert *cv, hb_node *last)
 		}
 	}
 	if ((k && k->chain_in) || (!root->op->convert && root->op->lut))
-		return hb_convert_lut(cv, root);
-	if (!root->op->convert)
+		HB_TRY(hb_convert_lut(cv, root));
+	else if (!root->op->convert)
 		return hb_fail(cv->from->cx, root, HB_ERR_UNSUPPORTED, "convert", "%s has no fixed-point form", root->op_type);
-	return root->op->convert(cv, root);
+	else
+		HB_TRY(root->op->convert(cv, root));
+	for (int i = 0; i < last->nout; i++)
+		HB_TRY(limit(cv, last, last->out[i]));
+	return HB_OK;
 }
 
 static hb_status

@@ -59,7 +59,11 @@ int hb_pass_trim(hb_graph *g, const char *word, bool by_type);
 
 /* QuantizeLinear and DequantizeLinear become scales (q.from) on the tensors they stand on: constant ones
  * fold into float weights that remember their integers' scales; pairs go. What cannot go stays as it is. */
-hb_status hb_pass_absorb(hb_graph *g);
+typedef enum hb_affine {	/* activations whose zero point is not the middle of their type (--affine) */
+	HB_AFFINE_SYMMETRIC,	/* re-expressed around 0, in the type's 8 or 16 bits, with a warning that counts them */
+	HB_AFFINE_EXACT		/* integer less zero point, in int16, where that fits and the march takes it */
+} hb_affine;
+hb_status hb_pass_absorb(hb_graph *g, hb_affine affine);
 /* Does the model say scales of its own? Then calibration chooses only what it does not say. */
 bool hb_has_scales(const hb_graph *g);
 

@@ -53,13 +53,35 @@ is_made_by_bpu(const hb_tensor *t)
 	return t->producer && t->producer->on == HB_ON_BPU;
 }
 
+/* made, within the limits of t's integers. */
+static hb_tensor *
+clipped(qdq *c, const hb_tensor *t, hb_tensor *made)
+{
+	hb_tensor *y = named(c, t->name, "_clipped", HB_F32, &t->shape);
+	char *lo = fresh(c, t->name, "_least"), *hi = fresh(c, t->name, "_most");
+	hb_node *n = y && lo && hi ? hb_node_new(c->to, NULL, y->name, "", "Clip", 13, 3, 1) : NULL;
+	hb_tensor *v[] = {
+		made, lo ? hb_tensor_scalar_f32(c->to, lo, (float)t->q.lo * t->q.scale) : NULL,
+		hi ? hb_tensor_scalar_f32(c->to, hi, (float)t->q.hi * t->q.scale) : NULL,
+	};
+	for (int i = 0; n && i < 3; i++) {
+		if (!v[i])
+			return NULL;
+		hb_node_set_in(c->to, n, i, v[i]);
+	}
+	if (n)
+		hb_node_set_out(n, 0, y);
+	return n && hb_op_infer(c->to, n) == HB_OK ? y : NULL;
+}
+
 /* The value of t of g: readers read the pair's result where t has one. `made` is what yields it. */
 static hb_status
 add_pair(qdq *c, hb_tensor *t, hb_tensor *made)
 {
 	hb_tensor *q = named(c, t->name, "_quantized", t->q.dtype, &t->shape);
 	hb_tensor *dq = named(c, t->name, is_made_by_bpu(t) ? "" : "_dequantized", HB_F32, &t->shape);
-	if (!pair_half(c, "QuantizeLinear", made, q, &t->q) || !pair_half(c, "DequantizeLinear", q, dq, &t->q) ||
+	hb_tensor *inside = hb_q_limited(&t->q) ? clipped(c, t, made) : made;
+	if (!inside || !pair_half(c, "QuantizeLinear", inside, q, &t->q) || !pair_half(c, "DequantizeLinear", q, dq, &t->q) ||
 	    !hb_map_put(c->now, t->name, dq) || (!is_made_by_bpu(t) && !hb_map_put(c->plain, t->name, made)))
 		return hb_nomem(c->g->cx, t->name);
 	dq->q = t->q;

@@ -17,6 +17,9 @@ int32_t hb_qmax(hb_dtype dt);
  * divisor_qmax: absmax / qmax instead (--scale-divisor qmax). */
 float hb_scale_of(float absmax, hb_dtype dt, bool divisor_qmax);
 
+/* q for the values [lo, hi] in type dt around 0, no other: scale and limits. */
+void hb_q_recentre(hb_q *q, hb_dtype dt, double lo, double hi);
+
 /* clamp(R(x / s)); NaN gives 0, infinities saturate. */
 int32_t hb_quantize(float x, float s, hb_dtype dt, hb_round r);
 /* n elements, vectorised, same values. dst has dtype dt (HB_I8, HB_I16, HB_I32). */

@@ -87,6 +87,17 @@ quantize_i32(float x, float s, bool half_up)
 	return (int32_t)(half_up ? floor(v + 0.5) : rint(v));
 }
 
+void
+hb_q_recentre(hb_q *q, hb_dtype dt, double lo, double hi)
+{
+	q->dtype = dt;
+	q->scale = hb_scale_of((float)fmax(-lo, hi), dt, false);
+	q->lo = (int32_t)fmax(rint(lo / q->scale), hb_qmin(dt));
+	q->hi = (int32_t)fmin(rint(hi / q->scale), hb_qmax(dt));
+	if (q->lo == hb_qmin(dt) && q->hi == hb_qmax(dt))
+		q->lo = q->hi = 0;
+}
+
 int32_t
 hb_quantize(float x, float s, hb_dtype dt, hb_round r)
 {

@@ -82,11 +82,13 @@ max_pool(hb_graph *g, hb_tensor *x)
 	return y;
 }
 
+static hb_affine affine = HB_AFFINE_SYMMETRIC;
+
 static void
 absorb(hb_graph *g)
 {
 	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
-	assert_int_equal(hb_pass_absorb(g), HB_OK);
+	assert_int_equal(hb_pass_absorb(g, affine), HB_OK);
 	assert_null(hb_graph_verify(g, g->arena));
 }
 
@@ -142,6 +144,27 @@ uint8_around_128_is_int8_and_other_zero_points_are_re_expressed_and_counted(void
 	assert_int_equal(log.severity, HB_WARNING);
 	assert_string_equal(log.id, "zero-point");
 	assert_non_null(strstr(log.text, "2 quantized tensors"));
+	hb_ctx_free(cx);
+}
+
+static void
+other_zero_points_kept_exactly_are_int16_within_limits(void **state)
+{
+	(void)state;
+	test_log log = { 0 };
+	hb_ctx *cx = test_ctx(&log, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = image(g);
+	affine = HB_AFFINE_EXACT;
+	hb_tensor *y = test_node(g, "Sigmoid", "s", pair(g, x, (params){ HB_U8, 0.02f, 37 }), NULL, NULL, NULL);
+	test_output(g, pair(g, y, (params){ HB_I8, 0.5f, 0 }));
+	absorb(g);
+	affine = HB_AFFINE_SYMMETRIC;
+	assert_int_equal(x->q.dtype, HB_I16);
+	assert_true(x->q.scale == 0.02f && x->q.lo == -37 && x->q.hi == 218);
+	assert_int_equal(y->q.dtype, HB_I8);
+	assert_false(hb_q_limited(&y->q));
+	assert_int_equal(log.count, 0);
 	hb_ctx_free(cx);
 }
 
@@ -309,6 +332,15 @@ gemm_of_transposed_weights(hb_graph *g)
 	return pair(g, test_node(g, "MatMul", "m", x, w, NULL, NULL), (params){ HB_I8, 0.7f, 0 });
 }
 
+/* The zero points say what the file has no Relu for; the lookup reads 256 integers. */
+static hb_tensor *
+zero_points_off_the_middle(hb_graph *g)
+{
+	hb_tensor *y = pair(g, conv(g, pair(g, image(g), (params){ HB_U8, 0.0213f, 101 }), 3, 5), (params){ HB_U8, 0.113f, 0 });
+	y = pair(g, max_pool(g, y), (params){ HB_U8, 0.113f, 0 });
+	return pair(g, test_node(g, "Sigmoid", "s", y, NULL, NULL, NULL), (params){ HB_I8, 0.0071f, 0 });
+}
+
 /* The pool changes scale, and so does what stands on the CPU. */
 static hb_tensor *
 moves_between_two_scales(hb_graph *g)
@@ -378,17 +410,19 @@ static const struct {
 	const char *name;
 	build_fn *build;
 	double step;			/* of the output; 0: not quantized, and equal to 1e-4 */
+	hb_affine affine;
 } cases[] = {
-	{ "conv, relu, max pool", conv_relu_pool, 0.2 },
-	{ "a pair between conv and relu", conv_quantized_before_its_relu, 0.2 },
-	{ "sumin", conv_added_to_what_it_reads, 0.2 },
-	{ "batch norm behind quantized weights", conv_with_a_norm_behind, 0.2 },
-	{ "transposed weights", gemm_of_transposed_weights, 0.7 },
-	{ "moves between two scales", moves_between_two_scales, 0.2 },
-	{ "int32 output", conv_left_at_int32, 0 },
-	{ "float tail", conv_with_a_float_tail, 0 },
-	{ "QLinearConv and MaxPool", conv_and_pool_of_integers, 0.2 },
-	{ "QLinearMatMul", product_of_integers, 0.3 },
+	{ "conv, relu, max pool", conv_relu_pool, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "a pair between conv and relu", conv_quantized_before_its_relu, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "sumin", conv_added_to_what_it_reads, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "batch norm behind quantized weights", conv_with_a_norm_behind, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "transposed weights", gemm_of_transposed_weights, 0.7, HB_AFFINE_SYMMETRIC },
+	{ "moves between two scales", moves_between_two_scales, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "zero points, exact", zero_points_off_the_middle, 0.0071, HB_AFFINE_EXACT },
+	{ "int32 output", conv_left_at_int32, 0, HB_AFFINE_SYMMETRIC },
+	{ "float tail", conv_with_a_float_tail, 0, HB_AFFINE_SYMMETRIC },
+	{ "QLinearConv and MaxPool", conv_and_pool_of_integers, 0.2, HB_AFFINE_SYMMETRIC },
+	{ "QLinearMatMul", product_of_integers, 0.3, HB_AFFINE_SYMMETRIC },
 };
 
 static void
@@ -403,7 +437,9 @@ without_samples_the_fixed_point_form_is_the_model_as_it_was_written(void **state
 		test_output(as_is, cases[k].build(as_is));
 		assert_int_equal(hb_pass_shapes(as_is, false), HB_OK);
 		run(as_is, want);
+		affine = cases[k].affine;
 		assert_int_equal(calibrate(g, false), HB_OK);
+		affine = HB_AFFINE_SYMMETRIC;
 		assert_false(g->uncalibrated);
 		assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fixed), HB_OK);
 		assert_int_equal(count(fixed, "QLinearConv") + count(fixed, "QLinearMatMul"), 0);
@@ -491,6 +527,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pair_becomes_the_scale_of_the_tensor_it_stands_on),
 		cmocka_unit_test(uint8_around_128_is_int8_and_other_zero_points_are_re_expressed_and_counted),
+		cmocka_unit_test(other_zero_points_kept_exactly_are_int16_within_limits),
 		cmocka_unit_test(another_pair_on_one_tensor_is_a_node_that_requantizes),
 		cmocka_unit_test(scales_pass_through_nodes_that_move_values_both_ways),
 		cmocka_unit_test(two_scales_around_a_node_that_passes_one_on_stay_apart),

@@ -186,7 +186,7 @@ placed(hb_ctx *cx, const char *text, const hb_march *m, bool asked)
 		if (is_target(s))
 			names[o.nbpu++] = s->name;
 	assert_int_equal(hb_pass_simplify(g), HB_OK);
-	assert_int_equal(hb_pass_absorb(g), HB_OK);
+	assert_int_equal(hb_pass_absorb(g, HB_AFFINE_SYMMETRIC), HB_OK);
 	assert_int_equal(hb_pass_recognise(g), HB_OK);
 	assert_int_equal(hb_pass_expand(g, m), HB_OK);
 	assert_int_equal(hb_pass_fuse(g), HB_OK);
