@@ -160,3 +160,26 @@ read -r b _ p <<< "$(wall "$HBCC" info "$WORK/large.onnx")"
 awk -v a="$a" -v b="$b" -v p="$p" -v n="$(stat -c %s "$WORK/large.onnx")" 'BEGIN {
 	printf "import of %.0f MB: %.1f ms, cat %.1f ms: %.2f of its rate; peak memory %.2f of the file\n", n / 1e6, b, a, a / b, p * 1024 / n }'
 rm -f "$WORK"/*.onnx "$WORK"/*.npy "$WORK"/rounds
+
+# Fixed point: the fixed-point graph and the simulator beside ONNX Runtime on our fake-quantized file. FIXED names
+# further models, each MODEL.onnx:INPUT.npy; the aim is 1 for the graph and a third for the simulator.
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+printf '\n%-20s %8s %12s %12s %12s %10s %10s\n' 'int8 model' threads 'graph ms' 'simulator ms' 'ort qdq ms' ort/graph ort/sim
+for row in "$SHARED/models/detect-yolox-nano/model.onnx:$SHARED/models/detect-yolox-nano/sample_0/in_0.npy" ${FIXED:-}; do
+	model=${row%%:*} in=${row#*:}
+	for form in qdq hbir hbm; do
+		"$HBCC" compile "$model" --march bayes --calib "$in" --emit $form -o "$WORK/m.$form" 2>/dev/null
+	done
+	for threads in 1 2; do
+		ms=()
+		for form in hbir hbm; do
+			ms+=("$("$HBCC" run "$WORK/m.$form" --input "$in" --jobs $threads --bench "$RUNS" 2>/dev/null | sed -n 's/.*"median_ms": *\([0-9.]*\).*/\1/p')")
+		done
+		b=
+		[ -n "${ORT_DIR:-}" ] && b=$(ort_median "$WORK/m.qdq" $threads "$in")
+		awk -v m="$(basename "$(dirname "$model")")/$(basename "$model" .onnx)" -v t=$threads -v a="${ms[0]:-0}" -v s="${ms[1]:-0}" -v b="${b:-0}" 'BEGIN {
+			printf "%-20s %8d %12s %12s %12s %10s %10s\n", m, t, a ? a : "-", s ? s : "-", b ? b : "-",
+			       a && b ? sprintf("%.2f", b / a) : "-", s && b ? sprintf("%.2f", b / s) : "-" }'
+	done
+done

@@ -274,6 +274,11 @@ long)
 	done
 	if [ -n "$py" ]; then
 		check "networks that torch exports" "$py" "$TOP/tests/conform/exported.py" "$HBCC"
+		if [ -n "${ORT_DIR:-}" ]; then
+			check "networks that torch quantizes" "$py" "$TOP/tests/conform/quantized.py" "$HBCC"
+		else
+			skip "networks that torch quantizes: no ORT_DIR"
+		fi
 		check "published networks are placed as published logs have it" "$py" "$TOP/tests/conform/placed.py" "$HBCC" "$SHARED/tools/make-topologies.py"
 	else
 		skip "networks that torch exports, and where published ones are placed: no torchvision"

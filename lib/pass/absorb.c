@@ -596,11 +596,18 @@ coarsest(const hb_node *n)
 	return q;
 }
 
+/* A mean lies inside what it is of: where the file gives it no scale, its input's holds it. */
+static bool
+is_mean(const hb_node *n)
+{
+	return is_op(n, "AveragePool") || is_op(n, "GlobalAveragePool") || is_op(n, "ReduceMean");
+}
+
 static bool
 forward(hb_node *n)
 {
 	bool changed = false;
-	const hb_q *q = passes(n) && has_q(n->in[0]) ? &n->in[0]->q : n->op && n->op->role == HB_ROLE_CAT ? coarsest(n) : NULL;
+	const hb_q *q = (passes(n) || is_mean(n)) && has_q(n->in[0]) ? &n->in[0]->q : n->op && n->op->role == HB_ROLE_CAT ? coarsest(n) : NULL;
 	for (int i = 0; q && i < n->nout; i++)
 		changed = set_passed(n->out[i], q) || changed;
 	return changed;

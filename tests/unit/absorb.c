@@ -226,6 +226,21 @@ two_scales_around_a_node_that_passes_one_on_stay_apart(void **state)
 }
 
 static void
+a_mean_without_a_scale_takes_its_inputs(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *y = test_node(g, "GlobalAveragePool", "mean", pair(g, image(g), i8), NULL, NULL, NULL);
+	hb_tensor *z = pair(g, test_node(g, "GlobalAveragePool", "again", y, NULL, NULL, NULL), (params){ HB_I8, 0.01f, 0 });
+	test_output(g, z);
+	absorb(g);
+	assert_true(y->q.scale == 0.02f);
+	assert_true(g->outputs[0]->q.scale == 0.01f);
+	hb_ctx_free(cx);
+}
+
+static void
 a_concat_without_a_scale_takes_its_inputs_coarsest(void **state)
 {
 	(void)state;
@@ -531,6 +546,7 @@ main(void)
 		cmocka_unit_test(another_pair_on_one_tensor_is_a_node_that_requantizes),
 		cmocka_unit_test(scales_pass_through_nodes_that_move_values_both_ways),
 		cmocka_unit_test(two_scales_around_a_node_that_passes_one_on_stay_apart),
+		cmocka_unit_test(a_mean_without_a_scale_takes_its_inputs),
 		cmocka_unit_test(a_concat_without_a_scale_takes_its_inputs_coarsest),
 		cmocka_unit_test(without_samples_the_fixed_point_form_is_the_model_as_it_was_written),
 		cmocka_unit_test(weights_are_the_integers_of_the_file_again),
