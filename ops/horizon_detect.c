@@ -367,7 +367,7 @@ static const hb_attr_row detect_rows[] = {
 	INT("pre_nms_top_n"), INT("post_nms_top_n"), INT("nms_on_each_level"), { "mode", HB_ATTR_STRING, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_detection_post_process = {
-	.name = "DetectionPostProcess", .domain = "horizon", .since = 1, .min_in = 3, .max_in = 3 * MAX_LEVELS + 1, .min_out = 3, .max_out = 4,
+	.name = "DetectionPostProcess", .domain = "horizon", .since = 1, .min_in = 3, .max_in = 3 * MAX_LEVELS + 1, .in_whole = true, .min_out = 3, .max_out = 4,
 	.attrs = detect_rows, .types = FLOATS, .shape = shape_detect, .scratch = scratch_detect, .run = run_detect,
 };
 
@@ -524,7 +524,7 @@ static const hb_attr_row v1_rows[] = {
 	{ "bbox_min_hw", HB_ATTR_FLOATS, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_detection_post_process_v1 = {
-	.name = "DetectionPostProcessV1", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 2 * MAX_LEVELS + 1, .min_out = 3, .max_out = 4,
+	.name = "DetectionPostProcessV1", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 2 * MAX_LEVELS + 1, .in_whole = true, .min_out = 3, .max_out = 4,
 	.attrs = v1_rows, .types = FLOATS, .shape = shape_v1, .scratch = scratch_v1, .run = run_v1, .floats = floats_v1,
 };
 

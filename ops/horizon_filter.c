@@ -113,7 +113,7 @@ static const hb_attr_row filter_rows[] = {
 	{ "threshold", HB_ATTR_FLOAT, true, 0, 0 }, { "idx_range", HB_ATTR_INTS, false, 0, 0 }, { 0 } };
 
 const hb_op hb_op_filter = {
-	.name = "filter", .domain = "horizon", .since = 1, .min_in = 1, .max_in = MAX_DATA, .min_out = 5, .max_out = MAX_DATA + 4,
+	.name = "filter", .domain = "horizon", .since = 1, .min_in = 1, .max_in = MAX_DATA, .in_whole = true, .min_out = 5, .max_out = MAX_DATA + 4,
 	.attrs = filter_rows, .types = FLOATS, .shape = shape_filter, .run = run_filter,
 	.role = HB_ROLE_EACH, .passes = input_of, .convert = hb_to_fx_filter, .floats = floats_filter,
 };

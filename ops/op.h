@@ -59,6 +59,7 @@ struct hb_op {
 	const char *domain;		/* NULL: ONNX's default */
 	int since, until;		/* operator set versions of its domain that the row serves; until 0: to the newest, 25 */
 	int min_in, max_in;		/* max -1: any number */
+	bool in_whole;			/* of more inputs than min_in none may be absent before the last */
 	int min_out, max_out;
 	const hb_attr_row *attrs;	/* ends with a NULL name; NULL: takes none */
 	uint32_t types;			/* HB_BIT set that data inputs may have; 0: HB_ANY. Further rules are .shape's */

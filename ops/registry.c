@@ -110,7 +110,7 @@ hb_op_resolve(hb_graph *g, hb_node *n)
 		n->nout--;
 	HB_TRY(check_count(g, n, "inputs", n->nin, op->min_in, op->max_in));
 	HB_TRY(check_count(g, n, "outputs", n->nout, op->min_out, op->max_out));
-	for (int i = 0; i < op->min_in; i++) {
+	for (int i = 0; i < (op->in_whole ? n->nin : op->min_in); i++) {
 		if (!n->in[i])
 			return hb_fail(g->cx, n, HB_ERR_INPUT, "inputs", "input %d is absent; %s needs it", i, n->op_type);
 	}

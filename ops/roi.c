@@ -266,6 +266,6 @@ const hb_op hb_op_horizon_roi_align = {
 };
 
 const hb_op hb_op_multi_scale_roi_align = {
-	.name = "MultiScaleRoIAlign", .domain = "horizon", .since = 1, .min_in = 2, .max_in = HB_ROI_MAPS + 1, .min_out = 1, .max_out = 1,
+	.name = "MultiScaleRoIAlign", .domain = "horizon", .since = 1, .min_in = 2, .max_in = HB_ROI_MAPS + 1, .in_whole = true, .min_out = 1, .max_out = 1,
 	.attrs = multi_rows, .types = FLOATS, .shape = shape_multi_scale, .role = HB_ROLE_OWN, .places = HB_LAST_INPUT, FIXED_ROI,
 };

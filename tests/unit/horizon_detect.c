@@ -460,12 +460,42 @@ regions_yield_boxes_of_their_best_class(void **state)
 	printf("seeds k * 2654435761, k = 1..120\n");
 }
 
+/* ---- operands that are not there ---- */
+
+static void
+an_input_absent_before_others_is_refused(void **state)
+{
+	static const struct {
+		const char *op;
+		int nin, absent, nout;
+	} cases[] = {
+		{ "DetectionPostProcess", 6, 3, 3 }, { "DetectionPostProcessV1", 4, 2, 3 }, { "MultiScaleRoIAlign", 4, 2, 1 },
+		{ "AnchorGenerator", 4, 2, 1 }, { "filter", 3, 1, 7 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_LEN(cases); i++) {
+		op_case c = case_of(cases[i].op, cases[i].nin, cases[i].nout);
+		char want[48];
+
+		for (int k = 0; k < cases[i].nin; k++)
+			if (k != cases[i].absent)
+				input(&c, k, test_shape(4, 1, 6, 4, 4));
+		snprintf(want, sizeof(want), "input %d is absent", cases[i].absent);
+		assert_int_equal(hb_op_infer(c.g, c.n), HB_ERR_INPUT);
+		if (!strstr(c.log->text, want))
+			fail_msg("%s: %s", cases[i].op, c.log->text);
+		hb_graph_free(c.g);
+		hb_ctx_free(c.cx);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(detections_are_decoded_filtered_and_suppressed), cmocka_unit_test(an_anchor_yields_one_box_of_its_best_class),
-		cmocka_unit_test(regions_yield_boxes_of_their_best_class),
+		cmocka_unit_test(regions_yield_boxes_of_their_best_class), cmocka_unit_test(an_input_absent_before_others_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
