@@ -279,10 +279,8 @@ correlation_cells(void *arg, int64_t begin, int64_t end, int worker)
 		int64_t dy = (q % (k->side * k->side) / k->side - k->radius) * k->step, dx = (q % k->side - k->radius) * k->step;
 		int64_t y0 = oy * k->stride + k->reach - k->pad, x0 = ox * k->stride + k->reach - k->pad;
 		double sum = 0;
-		for (int64_t y = y0; y < y0 + k->kernel; y++)
-			for (int64_t x = x0; x < x0 + k->kernel; x++) {
-				if (y < 0 || y >= d[2] || x < 0 || x >= d[3] || y + dy < 0 || y + dy >= d[2] || x + dx < 0 || x + dx >= d[3])
-					continue;
+		for (int64_t y = HB_MAX(HB_MAX(y0, 0), -dy); y < HB_MIN(HB_MIN(y0 + k->kernel, d[2]), d[2] - dy); y++)
+			for (int64_t x = HB_MAX(HB_MAX(x0, 0), -dx); x < HB_MIN(HB_MIN(x0 + k->kernel, d[3]), d[3] - dx); x++) {
 				const float *a = (const float *)c->in[0]->data + q / (k->side * k->side) * d[1] * area + y * d[3] + x;
 				const float *b = (const float *)c->in[1]->data + q / (k->side * k->side) * d[1] * area + (y + dy) * d[3] + x + dx;
 				for (int64_t ch = 0; ch < d[1]; ch++)
@@ -456,6 +454,6 @@ yields_float(const hb_node *n)
 static const hb_attr_row anchor_rows[] = { { "sizes", HB_ATTR_FLOATS, true, 0, 0 }, { "aspect_ratios", HB_ATTR_FLOATS, true, 0, 0 }, { 0 } };
 
 const hb_op hb_op_anchor_generator = {
-	.name = "AnchorGenerator", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 17, .min_out = 1, .max_out = 1,
+	.name = "AnchorGenerator", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 17, .in_whole = true, .min_out = 1, .max_out = 1,
 	.attrs = anchor_rows, .shape = shape_anchors, .run = run_anchors, .floats = yields_float,
 };

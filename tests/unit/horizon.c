@@ -670,6 +670,33 @@ maps_are_correlated(void **state)
 	repeat("Correlation", build_correlation, correlation_value, false, 80);
 }
 
+/* By the definition a window has 2^32 places, of which one is no padding. */
+static void
+windows_cost_what_they_share_with_their_maps(void **state)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	op_case c = { .g = hb_graph_new(cx) };
+	hb_val y[MAX_OUTPUTS];
+
+	(void)state;
+	node_of(&c, "horizon", "Correlation", 1, 2);
+	double product = (double)*values(&c, 0, test_shape(4, 1, 1, 1, 1), 1, 2) * (double)*values(&c, 1, test_shape(4, 1, 1, 1, 1), 1, 2);
+	number(&c, "kernel_size", 65535);
+	number(&c, "max_displacement", 0);
+	number(&c, "stride1", 8192);
+	number(&c, "pad_size", 65536);
+	test_output(c.g, c.n->out[0]);
+	assert_int_equal(hb_pass_shapes(c.g, false), HB_OK);
+	run(&c, c.g, y);
+	assert_int_equal(hb_shape_elems(&y[0].shape), 81);
+	for (int64_t i = 0; i < 81; i++) {
+		bool reaches = i / 9 > 0 && i % 9 > 0;	/* windows begin at -65536 + 8192 k and are one shorter than the way to 0 */
+		assert_true(fabs(at(&y[0], i) - (reaches ? product / 65535 / 65535 : 0)) < 1e-15);
+	}
+	hb_graph_free(c.g);
+	hb_ctx_free(cx);
+}
+
 /* ---- PointPillarsScatter ---- */
 
 static int64_t
@@ -855,7 +882,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grids_are_read_as_torch_defines), cmocka_unit_test(regions_are_resampled),
 		cmocka_unit_test(regions_are_read_from_the_map_of_their_size), cmocka_unit_test(centered_yuv_becomes_colours),
-		cmocka_unit_test(pictures_become_yuv), cmocka_unit_test(maps_are_correlated), cmocka_unit_test(pillars_go_to_their_places),
+		cmocka_unit_test(pictures_become_yuv), cmocka_unit_test(maps_are_correlated), cmocka_unit_test(windows_cost_what_they_share_with_their_maps), cmocka_unit_test(pillars_go_to_their_places),
 		cmocka_unit_test(anchors_stand_on_every_element), cmocka_unit_test(places_above_the_threshold_are_kept_in_order),
 	};
 
