@@ -29,7 +29,7 @@ hb_status
 camera_port(cli *c, const hb_meta *meta, port *p)
 {
 	const char *said = hb_meta_get(meta, camera_key(c, p->name));
-	char word[16];
+	char word[16], text[HB_SHAPE_TEXT];
 	size_t n = said ? strcspn(said, " ") : 0;
 
 	p->camera = NULL;
@@ -40,8 +40,9 @@ camera_port(cli *c, const hb_meta *meta, port *p)
 	hb_camera *k = HB_NEW(c->arena, hb_camera);
 	if (!k)
 		return hb_nomem(c->cx, p->name);
-	if (!hb_pixels_of(word, &k->rt) || p->shape.rank != 4)
-		return hb_error(c->cx, HB_ERR_INPUT, p->name, "input-type", "says '%s' of itself; a type of pixels and a shape of rank 4 are taken", said);
+	if (!hb_pixels_of(word, &k->rt) || !hb_pixels_fit(k->rt, &p->shape))
+		return hb_error(c->cx, HB_ERR_INPUT, p->name, "input-type", "the file says it takes '%s'; its shape, %s, is not that of such pictures", said,
+				hb_shape_text(&p->shape, text));
 	k->video = strstr(said, "bt601_video");
 	k->nhwc = !strstr(said, "NCHW");
 	k->train = k->rt;

@@ -37,6 +37,13 @@ is_yuv(hb_pixels p)
 	return p == HB_PIXELS_YUV444 || p == HB_PIXELS_NV12;
 }
 
+bool
+hb_pixels_fit(hb_pixels p, const hb_shape *nchw)
+{
+	return p != HB_PIXELS_FEATUREMAP && nchw->rank == 4 && nchw->dim[1] == pixels[p].channels &&
+	       !(is_yuv(p) && (nchw->dim[2] % 2 || nchw->dim[3] % 2));
+}
+
 static bool
 is_rgb(hb_pixels p)
 {
@@ -97,7 +104,7 @@ node_after(hb_graph *g, hb_node *at, const char *op, const char *name, int nin, 
 }
 
 /* Weights and bias of the convolution. */
-static bool
+static void
 fill(const hb_camera *k, int64_t channels, float *w, float *b)
 {
 	double m[3][3], add[3];
@@ -113,7 +120,6 @@ fill(const hb_camera *k, int64_t channels, float *w, float *b)
 			w[o * 3 + c] = (float)(m[o][c] * scale);
 		b[o] = (float)((add[o] - mean) * scale);
 	}
-	return true;
 }
 
 static hb_status

@@ -38,6 +38,7 @@ typedef enum hb_pixels {
 } hb_pixels;
 const char *hb_pixels_name(hb_pixels p);
 bool hb_pixels_of(const char *name, hb_pixels *out);	/* "rgb", "nv12"; false where unknown */
+bool hb_pixels_fit(hb_pixels p, const hb_shape *nchw);	/* whether a tensor can be pictures of such pixels */
 
 typedef struct hb_camera {
 	hb_pixels train, rt;		/* what the model was trained with, what its input is to take */

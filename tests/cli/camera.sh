@@ -41,6 +41,9 @@ done
 "$NPY" diff sim_float/out_0.npy hbir/out_0.npy && echo simulator and graph agree on nv12 bytes
 head -c 1000 grey.nv12 > short.nv12
 t run nv12.hbm --input short.nv12
+# what a file says of an input that cannot be such pictures
+LC_ALL=C sed 's/nv12 regular/gray regular/' n.onnx > gray.onnx
+t run gray.onnx --input grey.nv12
 # mean and scale of a model that takes values about 0
 cat > norm.yaml <<'Y'
 input_parameters:
