@@ -41,7 +41,7 @@ run_max_roi_pool(const hb_call *c)
 	int64_t h = x->dim[2], w = x->dim[3];
 
 	for (int64_t r = 0; r < y->dim[0]; r++, roi += 5) {
-		int64_t batch = (int64_t)HB_MAX(0, HB_MIN(roi[0], (float)(x->dim[0] - 1)));
+		int64_t batch = HB_MAX(0, HB_MIN(place(roi[0], 1), x->dim[0] - 1));
 		int64_t left = place(roi[1], scale), top = place(roi[2], scale);
 		int64_t width = HB_MAX(place(roi[3], scale) - left + 1, 1), height = HB_MAX(place(roi[4], scale) - top + 1, 1);
 		for (int64_t i = 0; i < y->dim[1] * y->dim[2] * y->dim[3]; i++) {

@@ -112,7 +112,9 @@ reduced(hb_graph *g, const hb_node *n)
 			return 0;
 	} else {
 		const int64_t *a = hb_attr_ints(n, "axes", &count);
-		if (a && count <= HB_MAX_RANK)
+		if (count > HB_MAX_RANK)
+			return 0;
+		if (a)
 			memcpy(axes, a, count * sizeof(axes[0]));
 	}
 	unsigned bits = 0;
