@@ -44,10 +44,6 @@ hb_edge *hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t);
 
 enum { HB_FEW_SAMPLES = 8 };	/* for passes that need scales: enough for means; more would make calibration longer for nothing */
 
-/* Whether n's output is only ever seen inside its group. */
-bool hb_calib_is_inner(const hb_node *n);
-/* The role of the operation that ends with n. */
-hb_role hb_calib_role(const hb_node *n);
 /* int8 or int16 for every edge: those that share a scale or are added up have one type. */
 hb_status hb_calib_types(hb_calib *c);
 

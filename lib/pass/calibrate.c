@@ -24,14 +24,16 @@ hb_const_is_data(const hb_node *n, int i)
 	return false;
 }
 
-bool
-hb_calib_is_inner(const hb_node *n)
+/* Whether n's output is only ever seen inside its group. */
+static bool
+is_inner(const hb_node *n)
 {
 	return n->group && n->group->last != n;
 }
 
-hb_role
-hb_calib_role(const hb_node *n)
+/* The role of the operation that ends with n. */
+static hb_role
+role_of(const hb_node *n)
 {
 	if (!n->group)
 		return n->op->role;
@@ -206,7 +208,7 @@ make_edges(hb_calib *c)
 			if (reads_outside(n, i) && !hb_calib_edge(c, n->in[i]->producer, n->in[i]))
 				return hb_nomem(c->g->cx, n->in[i]->name);
 		}
-		for (int i = 0; i < n->nout && !hb_calib_is_inner(n); i++) {
+		for (int i = 0; i < n->nout && !is_inner(n); i++) {
 			if (n->out[i] && !hb_calib_edge(c, n, n->out[i]))
 				return hb_nomem(c->g->cx, n->out[i]->name);
 		}
@@ -227,9 +229,9 @@ mark(hb_calib *c)
 			if (reads_outside(n, i))
 				HB_TRY(observe(c, n, n->in[i]));
 		}
-		if (hb_calib_is_inner(n))
+		if (is_inner(n))
 			continue;
-		hb_role role = hb_calib_role(n);
+		hb_role role = role_of(n);
 		for (int i = 0; i < n->nout; i++) {
 			hb_tensor *t = n->out[i];
 			if (!t)
@@ -378,9 +380,9 @@ hb_calib_set_scales(hb_calib *c)
 			HB_TRY(set_observed(c, t, e));
 	}
 	for (hb_node *n = c->g->first; n; n = n->next) {
-		if (n->on != HB_ON_BPU || hb_calib_is_inner(n))
+		if (n->on != HB_ON_BPU || is_inner(n))
 			continue;
-		hb_role role = hb_calib_role(n);
+		hb_role role = role_of(n);
 		for (int i = 0; i < n->nout; i++) {
 			hb_tensor *t = n->out[i];
 			const hb_edge *e = t ? t->user : NULL;
@@ -424,15 +426,15 @@ tell_plan(const hb_calib *c)
 	}
 	for (const hb_node *n = c->g->first; n; n = n->next) {
 		for (int i = 0; i < n->nout; i++) {
-			const hb_edge *e = n->out[i] && !hb_calib_is_inner(n) ? n->out[i]->user : NULL;
+			const hb_edge *e = n->out[i] && !is_inner(n) ? n->out[i]->user : NULL;
 			if (!e)
 				continue;
 			hb_qconfig q = e->cfg;
 			if (e->wide)
 				q.dtype = HB_I32;
-			if (hb_calib_role(n) == HB_ROLE_BOOL)
+			if (role_of(n) == HB_ROLE_BOOL)
 				q.dtype = HB_BOOL;
-			if (hb_calib_role(n) == HB_ROLE_INDEX)
+			if (role_of(n) == HB_ROLE_INDEX)
 				q.dtype = HB_I32;
 			c->o->plan(c->o->plan_arg, n, n->out[i], &q, e->observer);
 		}
@@ -473,7 +475,7 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 		t->means = NULL;
 		t->shift = NULL;
 		t->rounded = NULL;
-		if (t->q.from == HB_Q_OPEN || (t->producer && hb_calib_is_inner(t->producer)))
+		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}
 	hb_status st = calibrate(&c);

@@ -8,8 +8,8 @@
 enum { SAMPLES = 8 };			/* enough for means; more would make calibration longer for nothing */
 static const uint64_t VALUES = (uint64_t)1 << 30;	/* bytes for their values, float and quantized; fewer samples where more */
 
-bool
-hb_layer_of(hb_graph *g, hb_node *n, hb_layer *l)
+static bool
+layer_of(hb_graph *g, hb_node *n, hb_layer *l)
 {
 	hb_tensor *w = hb_in(n, 1);
 	bool conv = !strcmp(n->op_type, "Conv"), transposed = !strcmp(n->op_type, "ConvTranspose");
@@ -34,8 +34,8 @@ hb_layer_of(hb_graph *g, hb_node *n, hb_layer *l)
 	return l->w && l->gain != 0;
 }
 
-int64_t
-hb_layer_channel(const hb_layer *l, int64_t e)
+static int64_t
+channel_of(const hb_layer *l, int64_t e)
 {
 	int64_t row = e / l->inner;
 
@@ -54,14 +54,14 @@ nearest(const hb_layer *l, const hb_refine_options *o, float *scales, int8_t *q)
 	for (int64_t c = 0; c < l->channels; c++)
 		scales[c] = 0;
 	for (int64_t e = 0; e < l->elems; e++) {
-		float *s = &scales[hb_layer_channel(l, e)];
+		float *s = &scales[channel_of(l, e)];
 		*s = fmaxf(*s, (float)fabs(l->w[e] * l->gain));
 		largest = fmax(largest, *s);
 	}
 	for (int64_t c = 0; c < l->channels; c++)
 		scales[c] = largest > 0 ? hb_scale_of(scales[c], HB_I8, false) : 1;
 	for (int64_t e = 0; e < l->elems; e++)
-		q[e] = (int8_t)hb_quantize((float)(l->w[e] * l->gain), scales[hb_layer_channel(l, e)], HB_I8, o->round);
+		q[e] = (int8_t)hb_quantize((float)(l->w[e] * l->gain), scales[channel_of(l, e)], HB_I8, o->round);
 }
 
 /* ---- sums over a channel ---- */
@@ -159,10 +159,10 @@ correct_bias(hb_graph *g, hb_walk *w, int lanes, const hb_layer *l)
 	hb_tensor *t = l->n->out[0];
 	double *shift = HB_NEW_N(g->arena, double, l->channels);
 	hb_arena *a = hb_arena_new(g->cx);
-	double *own = a ? HB_NEW_N(a, double, 2 * l->channels * lanes) : NULL, *before = own + l->channels * lanes;
+	double *own = a ? HB_NEW_N(a, double, l->channels * lanes) : NULL, *before = a ? HB_NEW_N(a, double, l->channels * lanes) : NULL;
 	sum_job j = job_of(l);
 
-	if (!shift || !own) {
+	if (!shift || !own || !before) {
 		hb_arena_free(a);
 		return hb_nomem(g->cx, t->name);
 	}
@@ -191,7 +191,7 @@ run_quantized(hb_walk *w, int lanes, const hb_layer *l, const float *scales, con
 	hb_tensor *in[3] = { as.in[0], &weights, hb_in(&as, 2) };
 
 	for (int64_t e = 0; e < l->elems; e++)
-		fake[e] = (float)(q[e] * (double)scales[hb_layer_channel(l, e)] / l->gain);
+		fake[e] = (float)(q[e] * (double)scales[channel_of(l, e)] / l->gain);
 	weights.data = fake;
 	weights.raw = NULL;
 	weights.is_splat = false;
@@ -213,6 +213,8 @@ refine_layer(hb_graph *g, hb_walk *w, int lanes, hb_layer *l, const hb_refine_op
 		nearest(l, o, scales, q);
 	if (st == HB_OK && o->round_weights && wt->nuses == 1)
 		st = hb_round_weights(w, lanes, l, scales, q, &rounded);
+	if (st == HB_OK && o->round_weights && !rounded)	/* it may have changed some */
+		nearest(l, o, scales, q);
 	if (st == HB_OK)
 		st = run_quantized(w, lanes, l, scales, q, fake);
 	if (fake)
@@ -236,7 +238,7 @@ fake_quantize(hb_graph *g, hb_walk *w, int lanes, const hb_tensor *t, const hb_r
 	if (!t || t->dtype != HB_F32 || t->q.nscales != 1 || (t->q.dtype != HB_I8 && t->q.dtype != HB_I16))
 		return HB_OK;
 	for (size_t i = 0; i < t->nuses && !read; i++)
-		read = t->uses[i].index == 0 && hb_layer_of(g, t->uses[i].node, &l);
+		read = t->uses[i].index == 0 && layer_of(g, t->uses[i].node, &l);
 	for (int k = 0; k < lanes && read; k++)
 		HB_TRY(hb_walk_copy(w, t, k, 2 * lanes + k));
 	for (int k = lanes; k < (read ? 3 : 2) * lanes; k++) {
@@ -279,7 +281,7 @@ refine_all(hb_graph *g, hb_walk *w, int limit, const hb_refine_options *o, doubl
 		bool inner = n->group && n->group->last != n;
 
 		HB_TRY(hb_walk_node(w, n, n, 0, 2 * lanes));
-		if (hb_layer_of(g, n, &l))
+		if (layer_of(g, n, &l))
 			HB_TRY(refine_layer(g, w, lanes, &l, o));
 		for (int i = 0; i < n->nout && !inner; i++)
 			HB_TRY(fake_quantize(g, w, lanes, n->out[i], o));

@@ -4,7 +4,7 @@
 
 #include "lib/pass/walk.h"
 
-/* A layer: Conv, ConvTranspose, Gemm or MatMul with constant weights. Weight e belongs to output channel hb_layer_channel(l, e). */
+/* A layer: Conv, ConvTranspose, Gemm or MatMul with constant weights. */
 typedef struct hb_layer {
 	hb_node *n;
 	const float *w;
@@ -15,9 +15,6 @@ typedef struct hb_layer {
 	double gain;			/* Gemm's alpha */
 } hb_layer;
 
-/* False where n is no layer whose weights calibration quantizes. */
-bool hb_layer_of(hb_graph *g, hb_node *n, hb_layer *l);
-int64_t hb_layer_channel(const hb_layer *l, int64_t e);
 
 /* Better integers, and scales, for l's weights than those given, by what reaches the layer in lanes [lanes, 2 * lanes) and
  * what it should yield, which the float lanes before them have. HB_OK with *done false where it finds none. */
