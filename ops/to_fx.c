@@ -155,6 +155,16 @@ hb_fx_done(hb_convert *cv, hb_node *node)
 	return HB_OK;
 }
 
+hb_status
+hb_fx_reshape(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
+{
+	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
+
+	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank))
+		return HB_ERR_NOMEM;
+	return hb_fx_done(cv, k);
+}
+
 /* What belongs to n is named after its first output. */
 static const char *
 part_name(hb_convert *cv, const hb_node *n, const char *what)

@@ -108,6 +108,8 @@ hb_status hb_to_fx_lstm(hb_convert *cv, hb_node *n);
 hb_node *hb_fx_node(hb_convert *cv, const hb_node *n, const char *op_type, hb_tensor *out, int nin, hb_tensor *const *in);
 /* Its type (`to`), where it is not the first input's; then shape inference. */
 hb_status hb_fx_done(hb_convert *cv, hb_node *node);
+/* x as it is, in the shape of `to`. */
+hb_status hb_fx_reshape(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to);
 /* An intermediate of type dt and scale, the shape given. */
 hb_tensor *hb_fx_temp(hb_convert *cv, const hb_node *n, const char *what, hb_dtype dt, float scale, const hb_shape *s);
 /* A constant of `to` named after n. */

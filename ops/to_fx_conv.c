@@ -685,16 +685,12 @@ hb_to_fx_batch_norm(hb_convert *cv, hb_node *n)
 	}
 	l.x = hb_fx_temp(cv, n, "image", x->dtype, x->q.scale, &image);
 	flat = l.x ? hb_fx_temp(cv, n, "normed", out->dtype, out->q.scale, &image) : NULL;
-	hb_node *k = flat ? hb_fx_node(cv, n, "Reshape", l.x, 1, &x) : NULL;
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", image.dim, 4))
+	if (!flat)
 		return HB_ERR_NOMEM;
-	HB_TRY(hb_fx_done(cv, k));
-	k = layer_node_to(cv, &l, "Conv", &ws, w, 0, flat);
+	HB_TRY(hb_fx_reshape(cv, n, x, l.x));
+	hb_node *k = layer_node_to(cv, &l, "Conv", &ws, w, 0, flat);
 	if (!k || !hb_attr_set_i(cv->to, k, "group", channels))
 		return HB_ERR_NOMEM;
 	HB_TRY(hb_fx_done(cv, k));
-	k = hb_fx_node(cv, n, "Reshape", out, 1, &flat);
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", out->shape.dim, (size_t)out->shape.rank))
-		return HB_ERR_NOMEM;
-	return hb_fx_done(cv, k);
+	return hb_fx_reshape(cv, n, flat, out);
 }

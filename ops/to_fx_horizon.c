@@ -13,16 +13,6 @@ enum { EDGE, ZERO, FAR };		/* Sample's outside */
 
 /* ---- builders ---- */
 
-static hb_status
-reshape_into(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
-{
-	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
-
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank))
-		return HB_ERR_NOMEM;
-	return hb_fx_done(cv, k);
-}
-
 /* Number `at` of the last dimension of x, as a tensor of shape s. NULL: reported. */
 static hb_tensor *
 component(hb_convert *cv, const hb_node *n, hb_tensor *x, int64_t at, const hb_shape *s)
@@ -39,7 +29,7 @@ component(hb_convert *cv, const hb_node *n, hb_tensor *x, int64_t at, const hb_s
 
 	if (!k || !hb_attr_set_ints(cv->to, k, "starts", starts, (size_t)part.rank) ||
 	    !hb_attr_set_ints(cv->to, k, "extents", part.dim, (size_t)part.rank) || hb_fx_done(cv, k) != HB_OK ||
-	    reshape_into(cv, n, cut, to) != HB_OK)
+	    hb_fx_reshape(cv, n, cut, to) != HB_OK)
 		return NULL;
 	return to;
 }
@@ -158,7 +148,7 @@ region_places(hb_convert *cv, const hb_node *n, const hb_roi *r, int map, hb_ten
 	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", 0x1p-20));
 	HB_TRY(hb_fx_done(cv, k));
 	HB_TRY(affine(cv, n, in, 1, first, 1, 0, at));
-	return reshape_into(cv, n, at, *out);
+	return hb_fx_reshape(cv, n, at, *out);
 }
 
 /* All regions of one map at the scale of out: samples, then their mean. */
@@ -404,7 +394,7 @@ compared(hb_convert *cv, const hb_node *n, const char *fn, hb_tensor *a, hb_tens
 hb_status
 hb_to_fx_point_pillars(hb_convert *cv, hb_node *n)
 {
-	static const int at[3] = { 0, 2, 3 }, dim[3] = { 0, 2, 3 };	/* image, row, column */
+	static const int at[3] = { 0, 2, 3 };	/* image, row, column: of the coordinates, and of the map's dimensions */
 	const int64_t *d = n->out[0]->shape.dim;
 	hb_tensor *x = hb_convert_in(cv, n, n->in[0]), *coords = x ? int32_of(cv, n, n->in[1]) : NULL, *inside = NULL, *place = NULL, *index, *y;
 	hb_shape row = { 1, { n->in[0]->shape.dim[0] } };
@@ -416,7 +406,7 @@ hb_to_fx_point_pillars(hb_convert *cv, hb_node *n)
 		if (!shifted)
 			return HB_ERR_NOMEM;
 		/* c < extent, and -c - 1 < 0 */
-		hb_tensor *below = compared(cv, n, "lt", c, NULL, d[dim[i]]);
+		hb_tensor *below = compared(cv, n, "lt", c, NULL, d[at[i]]);
 		HB_TRY(affine(cv, n, c, -1, NULL, 0, -1, shifted));
 		hb_tensor *above = below ? compared(cv, n, "lt", shifted, NULL, 0) : NULL;
 		hb_tensor *both = above ? compared(cv, n, "min", below, above, 0) : NULL;
@@ -425,7 +415,7 @@ hb_to_fx_point_pillars(hb_convert *cv, hb_node *n)
 		if (!inside || !next)
 			return HB_ERR_NOMEM;
 		if (place)
-			HB_TRY(affine(cv, n, place, (double)d[dim[i]], c, 1, 0, next));
+			HB_TRY(affine(cv, n, place, (double)d[at[i]], c, 1, 0, next));
 		place = next;
 	}
 	index = hb_fx_temp(cv, n, "index", HB_I32, 1, &row);

@@ -30,16 +30,6 @@ temp(const filter *f, const hb_tensor *like, int rank, int64_t rows, int64_t col
 	return hb_fx_temp(f->cv, f->n, "kept", like->dtype, like->q.scale, &s);
 }
 
-static hb_status
-reshape(const filter *f, hb_tensor *x, hb_tensor *to)
-{
-	hb_node *k = node(f, "Reshape", NULL, to, 1, x, NULL);
-
-	if (!k || !hb_attr_set_ints(f->cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank))
-		return HB_ERR_NOMEM;
-	return hb_fx_done(f->cv, k);
-}
-
 /* The channels of each place: [N,C,H,W] as [N,P,C]. NULL: reported. */
 static hb_tensor *
 by_place(const filter *f, hb_tensor *x)
@@ -50,7 +40,7 @@ by_place(const filter *f, hb_tensor *x)
 	hb_node *k = to ? node(f, "Transpose", NULL, t, 1, x, NULL) : NULL;
 
 	if (!k || !hb_attr_set_ints(f->cv->to, k, "perm", (const int64_t[]){ 0, 2, 3, 1 }, 4) || hb_fx_done(f->cv, k) != HB_OK ||
-	    reshape(f, t, to) != HB_OK)
+	    hb_fx_reshape(f->cv, f->n, t, to) != HB_OK)
 		return NULL;
 	return to;
 }
@@ -80,7 +70,7 @@ keep_row(const filter *f, hb_tensor *x, int32_t none, hb_tensor *out)
 	if (!t)
 		return HB_ERR_NOMEM;
 	HB_TRY(keep(f, x, none, t));
-	return reshape(f, t, out);
+	return hb_fx_reshape(f->cv, f->n, t, out);
 }
 
 /* The least integer whose float32 value reaches the threshold. */
@@ -103,7 +93,7 @@ best(const filter *f, hb_tensor *x, const char *fn, bool index)
 	hb_tensor *t = hb_fx_temp(f->cv, f->n, "best", index ? HB_I32 : x->dtype, index ? 1 : x->q.scale, &one), *to = t ? temp(f, t, 3, f->places, 1) : NULL;
 	hb_node *k = to ? node(f, "Reduce", fn, t, 1, x, NULL) : NULL;
 
-	if (!k || !hb_attr_set_ints(f->cv->to, k, "axes", (const int64_t[]){ 1 }, 1) || hb_fx_done(f->cv, k) != HB_OK || reshape(f, t, to) != HB_OK)
+	if (!k || !hb_attr_set_ints(f->cv->to, k, "axes", (const int64_t[]){ 1 }, 1) || hb_fx_done(f->cv, k) != HB_OK || hb_fx_reshape(f->cv, f->n, t, to) != HB_OK)
 		return NULL;
 	return to;
 }
@@ -146,7 +136,7 @@ order(filter *f, hb_tensor *value, hb_tensor **mask)
 	f->valid = f->index ? hb_fx_temp(f->cv, f->n, "valid", HB_BOOL, 1, &column) : NULL;
 	if (!f->valid)
 		return HB_ERR_NOMEM;
-	HB_TRY(reshape(f, reached, *mask));
+	HB_TRY(hb_fx_reshape(f->cv, f->n, reached, *mask));
 	k = node(f, "TopK", NULL, f->index, 1, *mask, NULL);
 	if (!k || !hb_attr_set_i(f->cv->to, k, "axis", 1) || !hb_attr_set_i(f->cv->to, k, "k", f->places) || !hb_attr_set_i(f->cv->to, k, "places", 1))
 		return HB_ERR_NOMEM;

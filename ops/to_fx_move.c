@@ -4,16 +4,6 @@
 /* ---- small builders: a node of one input, into `to` ---- */
 
 static hb_status
-reshape_into(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
-{
-	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
-
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank))
-		return HB_ERR_NOMEM;
-	return hb_fx_done(cv, k);
-}
-
-static hb_status
 transpose_into(hb_convert *cv, const hb_node *n, hb_tensor *x, const int64_t *perm, hb_tensor *to)
 {
 	hb_node *k = hb_fx_node(cv, n, "Transpose", to, 1, &x);
@@ -70,7 +60,7 @@ hb_to_fx_reshape(hb_convert *cv, hb_node *n)
 
 	if (!begin(cv, n, &x, &y))
 		return HB_ERR_NOMEM;
-	HB_TRY(reshape_into(cv, n, x, y));
+	HB_TRY(hb_fx_reshape(cv, n, x, y));
 	return hb_fx_settle(cv, n, y, n->out[0]);
 }
 
@@ -260,9 +250,9 @@ hb_to_fx_tile(hb_convert *cv, hb_node *n)
 	wide = temp_like(cv, n, "repeated", x, &to);
 	if (!split || !wide)
 		return HB_ERR_NOMEM;
-	HB_TRY(reshape_into(cv, n, x, split));
+	HB_TRY(hb_fx_reshape(cv, n, x, split));
 	HB_TRY(expand_into(cv, n, split, wide));
-	HB_TRY(reshape_into(cv, n, wide, y));
+	HB_TRY(hb_fx_reshape(cv, n, wide, y));
 	return hb_fx_settle(cv, n, y, n->out[0]);
 }
 
@@ -281,9 +271,9 @@ blocks(hb_convert *cv, hb_node *n, const hb_shape *six, const int64_t *perm)
 	turned = temp_like(cv, n, "turned", x, &s);
 	if (!split || !turned)
 		return HB_ERR_NOMEM;
-	HB_TRY(reshape_into(cv, n, x, split));
+	HB_TRY(hb_fx_reshape(cv, n, x, split));
 	HB_TRY(transpose_into(cv, n, split, perm, turned));
-	HB_TRY(reshape_into(cv, n, turned, y));
+	HB_TRY(hb_fx_reshape(cv, n, turned, y));
 	return hb_fx_settle(cv, n, y, n->out[0]);
 }
 

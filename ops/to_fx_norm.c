@@ -6,11 +6,7 @@
 static hb_tensor *
 reshaped(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
 {
-	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
-
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank) || hb_fx_done(cv, k) != HB_OK)
-		return NULL;
-	return to;
+	return hb_fx_reshape(cv, n, x, to) == HB_OK ? to : NULL;
 }
 
 /* Is the last dimension all there is from `axis` on? */

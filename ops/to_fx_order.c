@@ -83,16 +83,6 @@ take(hb_convert *cv, const hb_node *n, hb_tensor *x, int axis, const int32_t *in
 	return k && hb_attr_set_i(cv->to, k, "axis", axis) ? hb_fx_done(cv, k) : HB_ERR_NOMEM;
 }
 
-static hb_status
-reshape(hb_convert *cv, const hb_node *n, hb_tensor *x, hb_tensor *to)
-{
-	hb_node *k = hb_fx_node(cv, n, "Reshape", to, 1, &x);
-
-	if (!k || !hb_attr_set_ints(cv->to, k, "shape", to->shape.dim, (size_t)to->shape.rank))
-		return HB_ERR_NOMEM;
-	return hb_fx_done(cv, k);
-}
-
 /* Indices that step evenly are a slice. */
 static hb_status
 slice(hb_convert *cv, const hb_node *n, hb_tensor *x, int axis, int64_t first, int64_t step, hb_tensor *to)
@@ -145,7 +135,7 @@ hb_to_fx_gather(hb_convert *cv, hb_node *n)
 	else
 		HB_TRY(take(cv, n, x, (int)axis, index, count, flat));
 	if (flat != y)
-		HB_TRY(reshape(cv, n, flat, y));
+		HB_TRY(hb_fx_reshape(cv, n, flat, y));
 	return hb_fx_settle(cv, n, y, n->out[0]);
 }
 
@@ -179,8 +169,8 @@ hb_to_fx_gather_elements(hb_convert *cv, hb_node *n)
 	taken = hb_fx_temp(cv, n, "gathered", x->dtype, x->q.scale, &(hb_shape){ .rank = 1, .dim = { count } });
 	if (!row || !taken)
 		return HB_ERR_NOMEM;
-	HB_TRY(reshape(cv, n, x, row));
+	HB_TRY(hb_fx_reshape(cv, n, x, row));
 	HB_TRY(take(cv, n, row, 0, index, count, taken));
-	HB_TRY(reshape(cv, n, taken, y));
+	HB_TRY(hb_fx_reshape(cv, n, taken, y));
 	return hb_fx_settle(cv, n, y, n->out[0]);
 }
