@@ -51,11 +51,6 @@ const char *hb_term_meaning(hb_term t)
 	return terms[t].meaning;
 }
 
-bool hb_term_is_word(hb_term t)
-{
-	return terms[t].word;
-}
-
 const char *hb_word_name(int64_t w)
 {
 	return w >= 0 && w < HB_NWORDS ? words[w] : "?";

@@ -63,7 +63,6 @@ bool hb_rule_reads(const hb_expr *e, hb_term t);
 
 const char *hb_term_name(hb_term t);
 const char *hb_term_meaning(hb_term t);
-bool hb_term_is_word(hb_term t);
 const char *hb_word_name(int64_t w);	/* "?" where unknown */
 int64_t hb_word_find(const char *s);	/* -1 where no rule knows it */
 

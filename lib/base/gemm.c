@@ -235,18 +235,6 @@ static const struct {
 	[HB_ISA_AVX512] = { AVX512_MR, AVX512_NR, avx512_tiles },
 };
 
-int
-hb_gemm_mr(hb_isa isa)
-{
-	return widths[isa].mr;
-}
-
-int
-hb_gemm_nr(hb_isa isa)
-{
-	return widths[isa].nr;
-}
-
 /* ---- packing ---- */
 
 /* A's rows are shared out evenly: panels differ by at most one row. */

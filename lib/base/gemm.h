@@ -8,10 +8,6 @@
 
 /* ---- float ---- */
 
-/* Rows of a panel of A, and columns of a tile, at this width. Panels hold at most hb_gemm_mr() rows. */
-int hb_gemm_mr(hb_isa isa);
-int hb_gemm_nr(hb_isa isa);
-
 /* Bytes of A, m x k, packed; a multiple of 64. */
 size_t hb_gemm_a_bytes(hb_isa isa, int64_t m, int64_t k);
 /* Packs a[i * row + k * col]. */

@@ -72,10 +72,8 @@ input_shape(struct hb_import *im, hb_graph *g, const char *where, const Onnx__Te
 		const Onnx__TensorShapeProto__Dimension *d = sh->dim[i];
 		bool fixed = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value >= 0;
 		const char *symbol = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ? d->dim_param : "";
-		char unnamed[24];
-		snprintf(unnamed, sizeof(unnamed), "?");
 		if (!fixed) {
-			names[i] = hb_arena_str(g->arena, *symbol ? symbol : unnamed);
+			names[i] = hb_arena_str(g->arena, *symbol ? symbol : "?");
 			if (!names[i])
 				return out_of_memory(im);
 		}
