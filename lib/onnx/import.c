@@ -8,8 +8,6 @@
 #define GRAPH_SKIP (HB_FIELD(F_GRAPH_NODE) | HB_FIELD(F_GRAPH_INIT) | HB_FIELD(F_GRAPH_INPUT) | HB_FIELD(F_GRAPH_OUTPUT) | \
 		    HB_FIELD(F_GRAPH_INFO) | HB_FIELD(F_GRAPH_ANNOTATION) | HB_FIELD(F_GRAPH_SPARSE))
 
-hb_tensor hb_import_absent;
-
 /* A field of that number in the message at p, which must stand there. */
 bool
 hb_import_field(const uint8_t *p, size_t n, uint32_t number, hb_wire_field *f)
@@ -25,7 +23,7 @@ hb_import_field(const uint8_t *p, size_t n, uint32_t number, hb_wire_field *f)
 /* ---- names ---- */
 
 /* The tensor a name means, taken into the scope's graph where it is from outside; NULL:
- * no such name; &hb_import_absent. *nomem is set where that ran out of memory. */
+ * no such name; &im->absent: an operand left out. *nomem is set where that ran out of memory. */
 hb_tensor *
 hb_import_lookup(struct hb_import *im, struct hb_scope *s, const char *name, bool *nomem)
 {
@@ -33,7 +31,7 @@ hb_import_lookup(struct hb_import *im, struct hb_scope *s, const char *name, boo
 	if (t || !s->outer)
 		return t;
 	t = hb_import_lookup(im, s->outer, name, nomem);
-	if (!t || t == &hb_import_absent)
+	if (!t || t == &im->absent)
 		return t;
 	hb_graph *g = s->g;
 	hb_tensor *mine = hb_tensor_new(g, t->name, t->dtype, t->has_shape ? &t->shape : NULL);

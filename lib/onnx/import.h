@@ -49,6 +49,7 @@ struct hb_import {
 	struct hb_unknown *unknown, **last_unknown;
 	int missing;
 	bool failed;			/* something was reported and reading went on */
+	hb_tensor absent;		/* stands in a scope's names for an operand that the call leaves out */
 };
 
 /* Where names mean something: a graph, or a function's body at one call. */
@@ -65,9 +66,6 @@ struct hb_scope {
 	int index;			/* of a call: place of the calling node in the file; else -1 */
 	int calls;			/* how deep in functions */
 };
-
-/* What stands in a scope's names for an operand that the call leaves out. */
-extern hb_tensor hb_import_absent;
 
 /* A node's header, and the text that messages start with. */
 struct hb_header {
@@ -105,7 +103,7 @@ domain_of(const char *s)
 bool hb_import_field(const uint8_t *p, size_t n, uint32_t number, hb_wire_field *f);
 
 /* The tensor a name means, taken into the scope's graph where it is from outside; NULL:
- * no such name; &hb_import_absent. *nomem is set where that ran out of memory. */
+ * no such name; &im->absent: an operand left out. *nomem is set where that ran out of memory. */
 hb_tensor *hb_import_lookup(struct hb_import *im, struct hb_scope *s, const char *name, bool *nomem);
 /* The tensor that `name` is from here on in this scope. */
 hb_status hb_import_define(struct hb_import *im, struct hb_scope *s, const char *where, const char *name, hb_tensor **out);

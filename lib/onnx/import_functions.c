@@ -85,7 +85,7 @@ pass_through(struct hb_import *im, struct hb_scope *b, const char *where, const 
 	hb_tensor *to = hb_map_get(b->formal, name), *from = hb_map_get(b->names, name);
 	if (from == to)
 		return HB_OK;
-	if (!from || from == &hb_import_absent)
+	if (!from || from == &im->absent)
 		return hb_error(im->cx, HB_ERR_INPUT, where, "onnx-function", "calls a function whose output '%s' is written by no node", name);
 	hb_node *n = hb_node_new(b->g, NULL, to->name, "", "Identity", HB_OPSET_OUT, 1, 1);
 	if (!n)
@@ -139,7 +139,7 @@ hb_import_call(struct hb_import *im, struct hb_scope *s, const struct hb_header 
 	for (size_t i = 0; i < m->n_input; i++) {
 		bool nomem = false;
 		const char *name = i < h->m->n_input ? h->m->input[i] : "";
-		hb_tensor *t = *name ? hb_import_lookup(im, s, name, &nomem) : &hb_import_absent;
+		hb_tensor *t = *name ? hb_import_lookup(im, s, name, &nomem) : &im->absent;
 		if (nomem || (t && !hb_map_put(b.names, m->input[i], t)))
 			return out_of_memory(im);
 		if (!t)

@@ -148,7 +148,7 @@ plain_node(struct hb_import *im, struct hb_scope *s, const struct hb_header *h, 
 	for (int i = 0; i < n->nin; i++) {
 		const char *in = h->m->input[i];
 		bool nomem = false;
-		hb_tensor *t = *in ? hb_import_lookup(im, s, in, &nomem) : &hb_import_absent;
+		hb_tensor *t = *in ? hb_import_lookup(im, s, in, &nomem) : &im->absent;
 		if (!t && !nomem) {
 			im->failed = true;
 			if (im->missing++ < MAX_REPORTED)
@@ -156,9 +156,9 @@ plain_node(struct hb_import *im, struct hb_scope *s, const struct hb_header *h, 
 					 "input %d '%s' is missing: no node writes it, and it is no input and no initializer", i, in);
 			continue;
 		}
-		if (t != &hb_import_absent && t)
+		if (t != &im->absent && t)
 			hb_node_set_in(g, n, i, t);
-		if (nomem || (t != &hb_import_absent && !n->in[i]))
+		if (nomem || (t != &im->absent && !n->in[i]))
 			return out_of_memory(im);
 	}
 	for (int i = 0; i < n->nout; i++) {

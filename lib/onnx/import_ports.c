@@ -212,7 +212,7 @@ output_of(struct hb_import *im, struct hb_scope *s, const Onnx__ValueInfoProto *
 	hb_tensor *t = hb_import_lookup(im, s, name, &nomem);
 	if (nomem)
 		return out_of_memory(im);
-	if (!t || t == &hb_import_absent)
+	if (!t || t == &im->absent)
 		return hb_error(im->cx, HB_ERR_INPUT, where, "onnx-missing", "no node writes it, and it is no input and no initializer");
 	if (t->is_output)
 		return hb_error(im->cx, HB_ERR_INPUT, where, "onnx-ssa", "stands twice among the outputs");
