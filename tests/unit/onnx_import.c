@@ -364,7 +364,7 @@ functions_that_grow_without_end_are_refused(void **state)
 	pb_msg(&m, MODEL_OPSET, &mine);
 	for (int i = 0; i < 30; i++) {
 		pb fn = { 0 };
-		char name[8], inner[8];
+		char name[16], inner[16];
 		snprintf(name, sizeof(name), "F%d", i);
 		snprintf(inner, sizeof(inner), "F%d", i - 1);
 		pb_str(&fn, FN_NAME, name);
