@@ -277,6 +277,55 @@ const hb_op hb_op_dequantize_linear = {
 	.shape = shape_dequantize, .run = run_dequantize, .role = HB_ROLE_PASS,
 };
 
+/* ---- horizon's HzQuantize and HzDequantize: the same; `bits` says the type, whatever the zero point's ---- */
+
+static hb_status
+hz_type(hb_graph *g, hb_node *n, hb_dtype *dt)
+{
+	int64_t bits = hb_attr_i(n, "bits", 8);
+
+	if (bits != 8 && bits != 16)
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "type", "bits is %lld; 8 and 16 are supported", (long long)bits);
+	*dt = bits == 8 ? HB_I8 : HB_I16;
+	return check_scale(g, n);
+}
+
+static hb_status
+shape_hz_quantize(hb_graph *g, hb_node *n)
+{
+	hb_dtype dt = HB_NONE;
+
+	HB_TRY(hz_type(g, n, &dt));
+	return hb_set_out(g, n, 0, dt, &n->in[0]->shape);
+}
+
+static hb_status
+shape_hz_dequantize(hb_graph *g, hb_node *n)
+{
+	hb_dtype dt = HB_NONE;
+
+	HB_TRY(hz_type(g, n, &dt));
+	if (n->in[0]->dtype != dt)
+		return HB_BAD(g, n, "input is %s; with bits %lld it is %s", hb_dtype_name(n->in[0]->dtype),
+			      (long long)hb_attr_i(n, "bits", 8), hb_dtype_name(dt));
+	return hb_set_out(g, n, 0, HB_F32, &n->in[0]->shape);
+}
+
+static const hb_attr_row hz_rows[] = { { "axis", HB_ATTR_INT, false, 0, 0 }, { "bits", HB_ATTR_INT, false, 0, 0 }, { 0 } };
+
+enum { HZ_ZERO = HB_BIT(HB_F32) | HB_BIT(HB_I8) | HB_BIT(HB_I16) | HB_BIT(HB_I32) | HB_BIT(HB_I64) };
+
+const hb_op hb_op_hz_quantize = {
+	.name = "HzQuantize", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+	.attrs = hz_rows, .in_types = { HB_BIT(HB_F32), HB_BIT(HB_F32), HZ_ZERO }, .shape = shape_hz_quantize, .run = run_quantize,
+};
+
+const hb_op hb_op_hz_dequantize = {
+	.name = "HzDequantize", .domain = "horizon", .since = 1, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1,
+	.attrs = hz_rows, .in_types = { HB_BIT(HB_I8) | HB_BIT(HB_I16), HB_BIT(HB_F32), HZ_ZERO },
+	.shape = shape_hz_dequantize, .run = run_dequantize,
+};
+
 /* ---- DynamicQuantizeLinear: uint8 over the range of x, zero included ---- */
 
 static hb_status

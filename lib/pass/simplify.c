@@ -1,6 +1,7 @@
 /* simplify: takes and leaves a float graph with shapes known; nodes that move no
  * data and change no value go. */
 #include "lib/pass/pass.h"
+#include "ops/nd.h"
 
 static bool
 same_shape(const hb_node *n)
@@ -132,6 +133,71 @@ split_to_slices(hb_graph *g, hb_node *n, int axis)
 	return HB_OK;
 }
 
+/* ---- horizon's pairs as ONNX says them ---- */
+
+static bool
+is_hz(const hb_node *n)
+{
+	return !strcmp(n->domain, "horizon") && (!strcmp(n->op_type, "HzQuantize") || !strcmp(n->op_type, "HzDequantize"));
+}
+
+/* The zero points of n as integers of its type; NULL with *st where they are none. */
+static hb_tensor *
+hz_zero(hb_graph *g, hb_node *n, hb_status *st)
+{
+	hb_tensor *z = hb_in(n, 2);
+	hb_dtype dt = hb_attr_i(n, "bits", 8) == 8 ? HB_I8 : HB_I16;
+	int64_t count = hb_tensor_elems(n->in[1]), limit = dt == HB_I8 ? 128 : 32768;
+	const void *data = z ? hb_tensor_data(g, z) : NULL;
+	int16_t *v = HB_NEW_N(g->arena, int16_t, count ? (size_t)count : 1);
+
+	*st = HB_OK;
+	if (!v || (z && count && !data)) {
+		*st = hb_nomem(g->cx, n->name);
+		return NULL;
+	}
+	hb_val zeros = { z ? z->dtype : dt, n->in[1]->shape, (void *)(uintptr_t)data };
+	for (int64_t i = 0; z && i < count; i++) {
+		float f = hb_val_f(&zeros, i);
+		if (!(f >= (float)-limit && f < (float)limit && f == (float)(int32_t)f)) {
+			*st = hb_fail(g->cx, n, HB_ERR_INPUT, "zero-point", "zero point %lld is %g; an integer of %s is taken", (long long)i,
+				      (double)f, hb_dtype_name(dt));
+			return NULL;
+		}
+		if (dt == HB_I8)
+			((int8_t *)v)[i] = (int8_t)f;
+		else
+			v[i] = (int16_t)f;
+	}
+	hb_tensor *t = hb_tensor_const(g, n->name, dt, &n->in[1]->shape, v);
+	if (!t)
+		*st = hb_nomem(g->cx, n->name);
+	return t;
+}
+
+static hb_status
+hz_to_onnx(hb_graph *g, hb_node *n)
+{
+	bool quantizes = !strcmp(n->op_type, "HzQuantize");
+	hb_node *q = hb_node_new(g, n, n->name, "", quantizes ? "QuantizeLinear" : "DequantizeLinear", 21, 3, 1);
+	hb_tensor *y = n->out[0];
+	hb_status st;
+
+	if (!q || !hb_attr_set_i(g, q, "axis", hb_attr_i(n, "axis", 1)))
+		return hb_nomem(g->cx, n->name);
+	hb_node_set_in(g, q, 0, n->in[0]);
+	hb_node_set_in(g, q, 1, n->in[1]);
+	hb_tensor *zero = hz_zero(g, n, &st);
+	if (!zero)
+		return st;
+	hb_node_set_in(g, q, 2, zero);
+	hb_node_absorb(g, q, n);
+	hb_node_set_out(n, 0, NULL);
+	hb_node_set_out(q, 0, y);
+	hb_node_remove(g, n);
+	return hb_op_infer(g, q);
+}
+
 hb_status
 hb_pass_simplify(hb_graph *g)
 {
@@ -140,6 +206,8 @@ hb_pass_simplify(hb_graph *g)
 		next = n->next;
 		if (uneven_split(n, &axis))
 			HB_TRY(split_to_slices(g, n, axis));
+		else if (is_hz(n) && n->in[1]->is_const && (!hb_in(n, 2) || n->in[2]->is_const))
+			HB_TRY(hz_to_onnx(g, n));
 	}
 	for (hb_node *n = g->first, *next; n; n = next) {
 		next = n->next;

@@ -536,6 +536,51 @@ weights_with_another_zero_point_are_quantized_anew_with_a_warning(void **state)
 	hb_ctx_free(cx);
 }
 
+/* x through horizon's pair of 16 bits, its zero point a float. */
+static hb_tensor *
+horizon_pair(hb_graph *g, hb_tensor *x, float scale, float zero)
+{
+	hb_tensor *s = hb_tensor_scalar_f32(g, "scale", scale), *z = hb_tensor_scalar_f32(g, "zero", zero);
+	static const char *const op[] = { "HzQuantize", "HzDequantize" };
+	for (int i = 0; i < 2; i++) {
+		x = test_node(g, op[i], op[i], x, s, z, NULL);
+		x->producer->domain = "horizon";
+		assert_true(hb_attr_set_i(g, x->producer, "bits", 16));
+	}
+	return x;
+}
+
+static void
+horizons_pairs_are_read_as_onnx_s(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = image(g), *y = horizon_pair(g, x, 0.25f, 0);
+	test_output(g, test_node(g, "Relu", "r", y, NULL, NULL, NULL));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	assert_int_equal(hb_pass_simplify(g), HB_OK);
+	assert_int_equal(hb_pass_absorb(g, affine), HB_OK);
+	assert_null(hb_graph_verify(g, g->arena));
+	assert_int_equal(count(g, "HzQuantize") + count(g, "HzDequantize") + count(g, "QuantizeLinear"), 0);
+	assert_int_equal(x->q.dtype, HB_I16);
+	assert_true(x->q.scale == 0.25f);
+	hb_ctx_free(cx);
+}
+
+static void
+a_zero_point_that_is_no_integer_of_the_type_is_refused(void **state)
+{
+	(void)state;
+	test_log log = { 0 };
+	hb_ctx *cx = test_ctx(&log, 1);
+	hb_graph *g = hb_graph_new(cx);
+	test_output(g, horizon_pair(g, image(g), 0.25f, 0.5f));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	assert_int_equal(hb_pass_simplify(g), HB_ERR_INPUT);
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
@@ -550,6 +595,8 @@ main(void)
 		cmocka_unit_test(a_concat_without_a_scale_takes_its_inputs_coarsest),
 		cmocka_unit_test(without_samples_the_fixed_point_form_is_the_model_as_it_was_written),
 		cmocka_unit_test(weights_are_the_integers_of_the_file_again),
+		cmocka_unit_test(horizons_pairs_are_read_as_onnx_s),
+		cmocka_unit_test(a_zero_point_that_is_no_integer_of_the_type_is_refused),
 		cmocka_unit_test(an_operator_that_the_model_gives_no_scale_is_named_unless_there_are_samples),
 		cmocka_unit_test(weights_with_another_zero_point_are_quantized_anew_with_a_warning),
 	};
