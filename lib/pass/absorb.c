@@ -1,5 +1,5 @@
 /* absorb: takes a simplified float graph that may have QuantizeLinear,
- * DequantizeLinear, QLinearConv and QLinearMatMul; leaves scales (q.from) on the tensors where those stood:
+ * DequantizeLinear, QLinearConv, QLinearMatMul and integer products of inputs quantized at run time; leaves scales (q.from) on the tensors where those stood:
  * constants are float again and remember the scales of their integers, pairs on
  * activations are gone, and scales are carried through operators that pass them on
  * (SEMANTICS 6). What has no scale for the whole tensor stays. */
@@ -326,6 +326,63 @@ spell_qlinear(hb_graph *g, hb_node *n, const char *op, int version)
 	return q ? hb_op_infer(g, q) : hb_nomem(g->cx, c->name);
 }
 
+/* What makes t, where that is an `op` which nothing else reads. */
+static hb_node *
+made_by(const hb_tensor *t, const char *op)
+{
+	return t && t->nuses == 1 && !t->is_output && t->producer && is_op(t->producer, op) ? t->producer : NULL;
+}
+
+/* The weights' scale in a product of x's scale at run time and theirs. */
+static hb_tensor *
+weight_scale(const hb_tensor *t, const hb_node *dynamic)
+{
+	const hb_node *m = t->producer;
+	if (!m || !is_op(m, "Mul"))
+		return NULL;
+	int k = m->in[0] == dynamic->out[1];
+	hb_tensor *s = k || m->in[1] == dynamic->out[1] ? m->in[k] : NULL;
+	return s && s->is_const && s->dtype == HB_F32 ? s : NULL;
+}
+
+/* DynamicQuantizeLinear, MatMulInteger or ConvInteger, Cast and Mul are the operator on floats, x quantized by a scale
+ * of its own each time: calibration gives it one for all. */
+static hb_status
+spell_dynamic(hb_graph *g, hb_node *mul)
+{
+	int side = 0;
+	hb_node *cast = made_by(mul->in[0], "Cast");
+	if (!cast)
+		cast = made_by(mul->in[side = 1], "Cast");
+	hb_node *n = cast ? made_by(cast->in[0], "MatMulInteger") : NULL;
+	bool conv = cast && !n;
+	if (conv)
+		n = made_by(cast->in[0], "ConvInteger");
+	const hb_node *d = n ? n->in[0]->producer : NULL;
+	if (!d || !is_op(d, "DynamicQuantizeLinear") || n->in[0] != d->out[0] || d->nout < 3 || !d->out[1] || hb_in(n, 2) != d->out[2])
+		return HB_OK;
+	hb_tensor *w = n->in[1], *wz = hb_in(n, 3), *ws = weight_scale(mul->in[!side], d);
+	int axis = conv ? 0 : w->shape.rank - 1;
+	int64_t count = ws ? hb_tensor_elems(ws) : 0;
+	bool channels = !conv && count > 1 && ws->shape.rank == 1 && count == w->shape.dim[axis];
+	if ((count != 1 && !channels) || !w->is_const || !is_constant(wz) || w->shape.rank < 2 ||
+	    (wz && hb_tensor_elems(wz) != 1 && !hb_shape_eq(&wz->shape, &ws->shape)))
+		return HB_OK;
+	hb_tensor *wf = dequantized(g, n, w, ws, spread(g, wz, ws), axis), *y = mul->out[0];
+	hb_node *f = wf ? hb_node_new(g, n, n->name, "", conv ? "Conv" : "MatMul", 13, 2, 1) : NULL;
+	if (!f)
+		return hb_nomem(g->cx, n->name);
+	f->attrs = n->attrs;
+	hb_node_set_in(g, f, 0, d->in[0]);
+	hb_node_set_in(g, f, 1, wf);
+	hb_node_set_out(mul, 0, NULL);
+	hb_node_set_out(f, 0, y);
+	drop(g, mul, f);
+	drop(g, cast, f);
+	drop(g, n, f);
+	return hb_op_infer(g, f);
+}
+
 /* A node that moves or selects integers does the same to their floats. */
 static hb_status
 spell_move(hb_graph *g, hb_node *n)
@@ -354,6 +411,8 @@ spell(absorb *a)
 			HB_TRY(spell_qlinear(a->g, n, "Conv", 11));
 		else if (is_op(n, "QLinearMatMul"))
 			HB_TRY(spell_qlinear(a->g, n, "MatMul", 13));
+		else if (is_op(n, "Mul"))
+			HB_TRY(spell_dynamic(a->g, n));
 		else if (n->op && n->op->role == HB_ROLE_PASS && !is_quantize(n) && !is_dequantize(n))
 			HB_TRY(spell_move(a->g, n));
 	}
@@ -647,7 +706,8 @@ hb_pass_absorb(hb_graph *g, hb_affine affine)
 {
 	bool any = false;
 	for (const hb_node *n = g->first; n; n = n->next)
-		any = any || is_quantize(n) || is_dequantize(n) || is_op(n, "QLinearConv") || is_op(n, "QLinearMatMul");
+		any = any || is_quantize(n) || is_dequantize(n) || is_op(n, "QLinearConv") || is_op(n, "QLinearMatMul") ||
+		      is_op(n, "DynamicQuantizeLinear");
 	if (!any)
 		return HB_OK;
 	absorb a = { .g = g, .scratch = hb_arena_new(g->cx), .affine_as = affine };

@@ -536,6 +536,37 @@ weights_with_another_zero_point_are_quantized_anew_with_a_warning(void **state)
 	hb_ctx_free(cx);
 }
 
+static void
+products_of_inputs_quantized_at_run_time_are_products_of_floats(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *x = test_input(g, "x", test_shape(2, 4, 3));
+	hb_node *d = hb_node_new(g, NULL, "d", "", "DynamicQuantizeLinear", 11, 1, 3);
+	hb_node_set_in(g, d, 0, x);
+	for (int i = 0; i < 3; i++)
+		hb_node_set_out(d, i, hb_tensor_new(g, "d", HB_NONE, NULL));
+	hb_shape ws = test_shape(2, 3, 2), scalar = { .rank = 0 };
+	const int8_t w[] = { 100, -50, 25, 127, 0, -127 }, zero = 0;
+	hb_tensor *ints = test_node(g, "MatMulInteger", "m", d->out[0], hb_tensor_const(g, "w", HB_I8, &ws, w), d->out[2],
+				    hb_tensor_const(g, "wz", HB_I8, &scalar, &zero));
+	hb_tensor *cast = test_node(g, "Cast", "cast", ints, NULL, NULL, NULL);
+	assert_true(hb_attr_set_i(g, cast->producer, "to", 1));
+	hb_tensor *scale = test_node(g, "Mul", "scale", d->out[1], hb_tensor_scalar_f32(g, "ws", 0.5f), NULL, NULL);
+	test_output(g, test_node(g, "Mul", "y", scale, cast, NULL, NULL));
+	absorb(g);
+	assert_int_equal(g->nnodes, 1);
+	assert_string_equal(g->first->op_type, "MatMul");
+	assert_ptr_equal(g->first->in[0], x);
+	const float *f = hb_tensor_data(g, g->first->in[1]);
+	for (size_t k = 0; k < HB_LEN(w); k++)
+		assert_true(f[k] == 0.5f * w[k]);
+	assert_int_equal(g->first->in[1]->q.dtype, HB_I8);
+	assert_true(g->first->in[1]->q.scale == 0.5f);
+	hb_ctx_free(cx);
+}
+
 /* x through horizon's pair of 16 bits, its zero point a float. */
 static hb_tensor *
 horizon_pair(hb_graph *g, hb_tensor *x, float scale, float zero)
@@ -595,6 +626,7 @@ main(void)
 		cmocka_unit_test(a_concat_without_a_scale_takes_its_inputs_coarsest),
 		cmocka_unit_test(without_samples_the_fixed_point_form_is_the_model_as_it_was_written),
 		cmocka_unit_test(weights_are_the_integers_of_the_file_again),
+		cmocka_unit_test(products_of_inputs_quantized_at_run_time_are_products_of_floats),
 		cmocka_unit_test(horizons_pairs_are_read_as_onnx_s),
 		cmocka_unit_test(a_zero_point_that_is_no_integer_of_the_type_is_refused),
 		cmocka_unit_test(an_operator_that_the_model_gives_no_scale_is_named_unless_there_are_samples),
