@@ -283,6 +283,8 @@ hb_status model_read(cli *c, const char *path, hb_graph **out);
 hb_status model_refuse(cli *c, hb_graph *g, const hb_march *m);
 /* Simplify, fuse, place. */
 hb_status model_place(cli *c, hb_graph *g, const hb_march *m);
+/* --round. */
+hb_round rounding(const cli *c);
 /* Calibrates with --calib's samples. */
 hb_status model_calibrate(cli *c, hb_graph *g, const hb_march *m);
 /* What --refine, --round-weights and --auto-int16 ask, after calibration with options o (accuracy.c). */

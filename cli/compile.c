@@ -165,7 +165,7 @@ run(cli *c)
 	if (to == FORM_QDQ) {
 		hb_program said = {.arena = c->arena};
 
-		HB_TRY(hb_pass_qdq(g, fixed, c->a.all_outputs, &qdq));
+		HB_TRY(hb_pass_qdq(g, fixed, rounding(c), c->a.all_outputs, &qdq));
 		HB_TRY(record(c, g, &said));
 		HB_TRY(origin_put(c, g, qdq, said.meta));
 		return write_onnx(c, out, qdq);

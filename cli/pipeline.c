@@ -231,6 +231,12 @@ model_refuse(cli *c, hb_graph *g, const hb_march *m)
 	return st;
 }
 
+hb_round
+rounding(const cli *c)
+{
+	return c->a.round && !strcmp(c->a.round, "half_up") ? HB_HALF_UP : HB_HALF_EVEN;
+}
+
 hb_status
 model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 {
@@ -250,8 +256,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 
 	if (c->a.dtype && !strcmp(c->a.dtype, "qint16"))
 		o.activations.dtype = HB_I16;
-	if (c->a.round && !strcmp(c->a.round, "half_up"))
-		o.round = HB_HALF_UP;
+	o.round = rounding(c);
 	if (c->set[O_averaging_constant])
 		o.activations.observer.averaging_constant = c->a.averaging_constant;
 	if (c->a.observer)
@@ -294,9 +299,8 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 hb_status
 model_convert(cli *c, hb_graph *g, const hb_march *m, hb_graph **fixed)
 {
-	hb_round round = c->a.round && !strcmp(c->a.round, "half_up") ? HB_HALF_UP : HB_HALF_EVEN;
 
-	HB_TRY(hb_pass_convert(g, round, fixed));
+	HB_TRY(hb_pass_convert(g, rounding(c), fixed));
 	return hb_pass_constrain(g, *fixed, m);
 }
 

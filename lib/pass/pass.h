@@ -197,7 +197,8 @@ hb_status hb_pass_convert(hb_graph *g, hb_round round, hb_graph **fixed);
 hb_status hb_pass_constrain(hb_graph *g, hb_graph *fixed, const hb_march *m);
 
 /* The float graph with QuantizeLinear/DequantizeLinear pairs on its quantized edges, as a new graph; weights as
- * the integers that `fixed` has. all_outputs: every quantized edge is an output too. g and fixed must outlive it. */
-hb_status hb_pass_qdq(hb_graph *g, hb_graph *fixed, bool all_outputs, hb_graph **out);
+ * the integers that `fixed` has, data as round says. all_outputs: every quantized edge is an output too. g and fixed
+ * must outlive it. */
+hb_status hb_pass_qdq(hb_graph *g, hb_graph *fixed, hb_round round, bool all_outputs, hb_graph **out);
 
 #endif

@@ -9,6 +9,7 @@ typedef struct qdq {
 	hb_graph *g, *fixed, *to;
 	hb_map *now;			/* name in g to the tensor of `to` that BPU operators read */
 	hb_map *plain;			/* the same for the others, where they differ */
+	hb_round round;			/* of constants, as conversion has it */
 } qdq;
 
 /* A name that no tensor of g has: theirs stay theirs. */
@@ -118,7 +119,7 @@ data_const(qdq *c, hb_tensor *t, hb_tensor **out)
 	void *ints = v ? hb_arena_alloc(c->to->arena, (size_t)n * hb_dtype_size(t->q.dtype)) : NULL;
 	if (!ints)
 		return HB_ERR_NOMEM;
-	hb_quantize_n(c->g->cx, v, t->q.scale, t->q.dtype, HB_HALF_EVEN, ints, n);
+	hb_quantize_n(c->g->cx, v, t->q.scale, t->q.dtype, c->round, ints, n);
 	HB_TRY(add_const_ints(c, t, ints, &t->q, out));
 	return hb_map_put(c->now, t->name, *out) ? HB_OK : hb_nomem(c->g->cx, t->name);
 }
@@ -386,9 +387,9 @@ build(qdq *c, bool all_outputs)
 }
 
 hb_status
-hb_pass_qdq(hb_graph *g, hb_graph *fixed, bool all_outputs, hb_graph **out)
+hb_pass_qdq(hb_graph *g, hb_graph *fixed, hb_round round, bool all_outputs, hb_graph **out)
 {
-	qdq c = { .g = g, .fixed = fixed, .to = hb_graph_new(g->cx) };
+	qdq c = { .g = g, .fixed = fixed, .round = round, .to = hb_graph_new(g->cx) };
 	if (!c.to || !(c.now = hb_map_new(c.to->arena)) || !(c.plain = hb_map_new(c.to->arena)))
 		return hb_nomem(g->cx, "qdq");
 	hb_status st = build(&c, all_outputs);

@@ -140,7 +140,7 @@ loss(bool per_channel, hb_dtype dt, double *apart, int *nscales)
 
 	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
 	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fx), HB_OK);
-	assert_int_equal(hb_pass_qdq(g, fx, false, &qdq), HB_OK);
+	assert_int_equal(hb_pass_qdq(g, fx, HB_HALF_EVEN, false, &qdq), HB_OK);
 	for (int i = 0; i < 3 * SIDE * SIDE; i++)
 		data[i] = sinf((float)(i + 1) * 2);
 	run_graph(g, &in, real);

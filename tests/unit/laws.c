@@ -303,7 +303,7 @@ one_network(const char *march, uint32_t sram, hb_graph *(*build)(hb_ctx *cx))
 	assert_int_equal(hb_pass_calibrate(g, &co), HB_OK);
 	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fixed), HB_OK);
 	assert_int_equal(hb_pass_constrain(g, fixed, &m), HB_OK);
-	assert_int_equal(hb_pass_qdq(g, fixed, false, &qdq), HB_OK);
+	assert_int_equal(hb_pass_qdq(g, fixed, HB_HALF_EVEN, false, &qdq), HB_OK);
 
 	int64_t n = hb_tensor_elems(g->inputs[0]);
 	hb_val in = { HB_F32, g->inputs[0]->shape, hb_arena_alloc(cx->arena, (size_t)n * 4 + 1024) };

@@ -511,7 +511,7 @@ compare(const op_case *c, hb_dtype dt)
 		fail_msg("%s: %s", c->name, log.text);
 	for (hb_node *k = g->first; k; k = k->next)
 		k->on = HB_ON_BPU;
-	if (hb_pass_calibrate(g, &o) != HB_OK || hb_pass_convert(g, HB_HALF_EVEN, &fx) != HB_OK || hb_pass_qdq(g, fx, false, &qdq) != HB_OK)
+	if (hb_pass_calibrate(g, &o) != HB_OK || hb_pass_convert(g, HB_HALF_EVEN, &fx) != HB_OK || hb_pass_qdq(g, fx, HB_HALF_EVEN, false, &qdq) != HB_OK)
 		fail_msg("%s: %s", c->name, log.text);
 	run(fx, g, fixed);
 	run(qdq, g, fake);
