@@ -1,6 +1,6 @@
 /* verify.c: hbcc verify: a compiled form against the float model, tensor by tensor, over the samples.
  * Tensors are matched by name; what a fused group yields has the name it has in the float graph. */
-#include "cli/cli.h"
+#include "cli/layers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +38,7 @@ typedef struct verify {
 	centre *centres;
 	hb_sensitivity *blame; /* of each activation, the worst first; NULL: not asked for */
 	size_t nblame;
+	layers *layers;	/* NULL: not asked for */
 	hb_status st;
 	int64_t samples;
 } verify;
@@ -179,17 +180,40 @@ compare(verify *v, const char *name, const hb_val *x, const hb_q *q)
 	hb_measure_add(&r->measure, r->ref, got, hb_shape_elems(&x->shape));
 	v->st = centre_add(v, &r->centre, r->ref, got, hb_shape_elems(&x->shape));
 	count_clipped(r, x);
+	if (v->layers && v->st == HB_OK)
+		v->st = layers_saw(v->layers, r->t, got, x->dtype != HB_F32);
+}
+
+/* Integers that the compiled form makes of the float tensor `name`. */
+static void
+see_border(verify *v, const char *name, const hb_val *x, const hb_q *q)
+{
+	const hb_tensor *t = v->layers && v->st == HB_OK ? hb_tensor_find(v->g, name) : NULL;
+	const float *values;
+
+	if (!t || x->dtype == HB_F32 || !q || q->dtype == HB_NONE || q->dtype == HB_BOOL || !hb_shape_eq(&x->shape, &t->shape))
+		return;
+	v->st = as_float(v, x, q, &values);
+	if (v->st == HB_OK)
+		v->st = layers_saw_border(v->layers, t, values);
 }
 
 static void
 tap_program(void *arg, const char *name, const hb_val *x, const hb_q *q)
 {
-	compare(arg, name, x, q);
+	verify *v = arg;
+	const hb_tensor *t = hb_tensor_find(v->g, name);
+
+	if (t && t->is_input)
+		see_border(v, name, x, q);
+	compare(v, name, x, q);
 }
 
 static void
 tap_graph(void *arg, hb_tensor *t, const hb_val *x)
 {
+	if (t->producer && !strcmp(t->producer->op_type, "QuantizeLinear"))
+		see_border(arg, t->producer->in[0]->name, x, &t->q);
 	compare(arg, t->name, x, &t->q);
 }
 
@@ -308,6 +332,34 @@ cell_real(table *t, const char *fmt, double x)
 		table_cell(t, "--");
 }
 
+/* Of each layer alone. */
+static hb_status
+out_layers(verify *v)
+{
+	table *t = table_new(v->c, "Layer alone", "Type", "DataType", "Cosine Similarity", "SQNR dB", "L1 Distance", "L2 Distance",
+			     "Chebyshev Distance", NULL);
+
+	if (!t)
+		return hb_nomem(v->c->cx, NULL);
+	for (const row *r = v->first; r; r = r->next) {
+		const hb_measure *e = layers_measure(v->layers, r->t);
+
+		if (!e->n)
+			continue;
+		table_cell(t, name_of(v, r));
+		table_cell(t, node_of(r)->op_type);
+		table_cell(t, dtype_word(&r->q, HB_F32));
+		cell_real(t, "%.6f", hb_measure_cosine(e));
+		cell_real(t, "%.2f", hb_measure_sqnr(e));
+		cell_real(t, "%.6g", hb_measure_l1(e));
+		cell_real(t, "%.6g", hb_measure_l2(e));
+		cell_real(t, "%.6g", hb_measure_chebyshev(e));
+	}
+	putchar('\n');
+	table_text(t, stdout);
+	return HB_OK;
+}
+
 static hb_status
 out_text(verify *v, bool uncalibrated)
 {
@@ -356,6 +408,8 @@ out_text(verify *v, bool uncalibrated)
 	table_text(t, stdout);
 	putchar('\n');
 	table_text(o, stdout);
+	if (v->layers)
+		HB_TRY(out_layers(v));
 	double from;
 	const row *lost = worst_loss(v, &from);
 	if (lost)
@@ -419,6 +473,11 @@ out_json(verify *v, bool ok, bool uncalibrated)
 		json_object_set_new(o, "scale",
 				    r->q.dtype != HB_NONE && r->q.nscales <= 1 ? js_real(r->q.scale) : json_null());
 		set_distances(o, &r->measure, &r->centred);
+		const hb_measure *alone = v->layers ? layers_measure(v->layers, r->t) : NULL;
+		if (alone && alone->n)
+			json_object_set_new(o, "alone", json_pack("{s:o, s:o, s:o}", "cosine", js_real(hb_measure_cosine(alone)), "sqnr",
+								  js_real(hb_measure_sqnr(alone)), "chebyshev",
+								  js_real(hb_measure_chebyshev(alone))));
 		json_array_append_new(nodes, o);
 	}
 	json_object_set_new(j, "nodes", nodes);
@@ -515,6 +574,8 @@ all_samples(verify *v, second *s, hb_exec *ex, samples *data)
 				st = centre_add(v, &v->centres[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
 		}
 		st = st == HB_OK ? v->st : st;
+		if (st == HB_OK && v->layers)
+			st = layers_run(v->layers, in);
 		v->samples = k + 1;
 		hb_progress(c->cx, "verify", k + 1, 0);
 	}
@@ -753,6 +814,8 @@ compare_forms(verify *v, second *s, const hb_march *m)
 	hb_status st;
 
 	v->p = s->p;
+	if (c->a.by_layer)
+		HB_TRY(layers_new(c, v->g, &v->layers));
 	HB_TRY(rows_make(v, s));
 	HB_TRY(graph_ports(c, v->g, &ports));
 	HB_TRY(samples_open(c, &c->a.calib, ports, v->g->ninputs, &data));
@@ -790,6 +853,7 @@ compare_forms(verify *v, second *s, const hb_march *m)
 			hb_big_free(c->cx, r->ref, r->bytes);
 	if (v->scratch)
 		hb_big_free(c->cx, v->scratch, v->scratch_bytes);
+	layers_free(v->layers);
 	samples_close(data);
 	hb_exec_free(ex);
 	if (s->sim)
@@ -839,6 +903,6 @@ const command command_verify = {
 	.summary = "Hold a compiled form against the float model over samples: cosine, distances, signal to noise.",
 	.min_files = 2,
 	.max_files = 2,
-	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_blame, O_report_format, O_name, O_END},
+	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_blame, O_by_layer, O_report_format, O_name, O_END},
 	.run = run,
 };

@@ -101,8 +101,8 @@ put(hb_walk *w, const hb_tensor *t, int lane, const hb_val *v)
 	return c->arena && (c->val.data || !bytes) ? HB_OK : hb_nomem(w->g->cx, t->name);
 }
 
-static hb_status
-put_input(hb_walk *w, size_t i, int lane, const hb_val *v)
+hb_status
+hb_walk_input(hb_walk *w, size_t i, int lane, const hb_val *v)
 {
 	return put(w, w->g->inputs[i], lane, v);
 }
@@ -126,7 +126,7 @@ hb_status
 hb_walk_copy_inputs(hb_walk *w, int from, int to)
 {
 	for (size_t i = 0; i < w->g->ninputs; i++)
-		HB_TRY(put_input(w, i, to, &cell_of(w, w->g->inputs[i], from)->val));
+		HB_TRY(hb_walk_input(w, i, to, &cell_of(w, w->g->inputs[i], from)->val));
 	return HB_OK;
 }
 
@@ -149,7 +149,7 @@ hb_walk_samples(hb_walk *w, const hb_refine_options *o, int limit, int step, int
 		if (!more)
 			break;
 		for (size_t i = 0; i < g->ninputs; i++)
-			HB_TRY(put_input(w, i, *n * step, &in[i]));
+			HB_TRY(hb_walk_input(w, i, *n * step, &in[i]));
 	}
 	return HB_OK;
 }

@@ -19,6 +19,8 @@ hb_graph *hb_walk_graph(const hb_walk *w);
 hb_status hb_walk_samples(hb_walk *w, const hb_refine_options *o, int limit, int step, int *n);
 /* Lane `to` gets the inputs of lane `from`. */
 hb_status hb_walk_copy_inputs(hb_walk *w, int from, int to);
+/* Input i of a lane becomes a copy of v. */
+hb_status hb_walk_input(hb_walk *w, size_t i, int lane, const hb_val *v);
 
 /* Runs node n in lanes [from, to), by the operands and attributes of `as`: n itself, or a copy with other
  * constants. Running it again replaces its outputs. */

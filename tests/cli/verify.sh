@@ -20,3 +20,6 @@ echo "exit $?"
 echo "--- a loss is the node's that makes it, not of what moves it on"
 "$HBCC" compile m/relay.onnx --march bayes --calib m/m.npy --debug
 "$HBCC" verify m/relay.onnx relay.hbm --calib m/m.npy | grep 'conv\|last\|lost'
+echo "--- a layer alone: what only moves integers loses nothing"
+"$HBCC" verify m/tiny.onnx tiny.hbir.onnx --calib m/x4.npy --by-layer | sed -n '/alone/,/^$/p' | n
+"$HBCC" verify m/relay.onnx relay.hbm --calib m/m.npy --by-layer --format json | grep -A 1 alone | n
