@@ -183,7 +183,11 @@ const hb_op hb_op_mel_weight_matrix = {
 
 /* ---- transforms ---- */
 
-enum { MAX_LENGTH = 1 << 24 };
+enum {
+	MAX_LENGTH = 1 << 24,
+	MAX_PARTS = 64,			/* into which a transform is divided at once */
+	MAX_WHOLE = 8192,		/* points of one that is not: its time grows with their square */
+};
 
 /* Lines of a tensor: `parts` numbers a place, 1 real or 2 complex. */
 struct transform {
@@ -195,22 +199,60 @@ struct transform {
 	int64_t frames, hop;		/* STFT: of each signal */
 };
 
-/* x[0], x[stride], ... to y, both complex; by halves as long as they are even. roots: the n * stride-th of unity. */
+/* The least prime factor of n, where it is at most MAX_PARTS; else n. */
+static int64_t
+division(int64_t n)
+{
+	for (int64_t p = 2; p <= MAX_PARTS && p < n; p++) {
+		if (n % p == 0)
+			return p;
+	}
+	return n;
+}
+
+/* Points of the transforms into which one of n points comes down. */
+static int64_t
+indivisible(int64_t n)
+{
+	for (int64_t p = division(n); p < n; p = division(n))
+		n /= p;
+	return n;
+}
+
+/* y: `parts` transforms of m points each, of every parts-th point; to the one of all. */
+static void
+join(int64_t stride, int64_t parts, int64_t m, const double *roots, double *y)
+{
+	double part[2 * MAX_PARTS];
+
+	for (int64_t k = 0; k < m; k++) {
+		for (int64_t r = 0; r < parts; r++) {
+			const double *w = roots + 2 * r * k * stride, *v = y + 2 * (r * m + k);
+			part[2 * r] = v[0] * w[0] - v[1] * w[1];
+			part[2 * r + 1] = v[0] * w[1] + v[1] * w[0];
+		}
+		for (int64_t q = 0; q < parts; q++) {
+			double *to = y + 2 * (q * m + k);
+			to[0] = to[1] = 0;
+			for (int64_t r = 0; r < parts; r++) {
+				const double *w = roots + 2 * (r * q % parts) * m * stride, *v = part + 2 * r;
+				to[0] += v[0] * w[0] - v[1] * w[1];
+				to[1] += v[0] * w[1] + v[1] * w[0];
+			}
+		}
+	}
+}
+
+/* x[0], x[stride], ... to y, both complex; in parts as long as n has small factors. roots: the n * stride-th of unity. */
 static void
 fourier(const double *x, int64_t stride, int64_t n, const double *roots, double *y)
 {
-	if (n % 2 == 0) {
-		fourier(x, 2 * stride, n / 2, roots, y);
-		fourier(x + 2 * stride, 2 * stride, n / 2, roots, y + n);
-		for (int64_t k = 0; k < n / 2; k++) {
-			const double *w = roots + 2 * k * stride;
-			double *a = y + 2 * k, *b = y + n + 2 * k;
-			double re = b[0] * w[0] - b[1] * w[1], im = b[0] * w[1] + b[1] * w[0];
-			b[0] = a[0] - re;
-			b[1] = a[1] - im;
-			a[0] += re;
-			a[1] += im;
-		}
+	int64_t parts = division(n);
+	if (parts < n) {
+		int64_t m = n / parts;
+		for (int64_t r = 0; r < parts; r++)
+			fourier(x + 2 * r * stride, parts * stride, m, roots, y + 2 * r * m);
+		join(stride, parts, m, roots, y);
 		return;
 	}
 	for (int64_t k = 0; k < n; k++) {
@@ -286,6 +328,17 @@ run_transform(const hb_call *c)
 }
 
 static hb_status
+check_length(hb_graph *g, hb_node *n, int64_t points)
+{
+	if (points < 1 || points > MAX_LENGTH)
+		return HB_BAD(g, n, "transforms %lld points; 1 to %d are taken", (long long)points, MAX_LENGTH);
+	if (indivisible(points) > MAX_WHOLE)
+		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "dft", "transforms %lld points, with a factor of %lld; factors up to %d are taken",
+			       (long long)points, (long long)indivisible(points), MAX_WHOLE);
+	return HB_OK;
+}
+
+static hb_status
 shape_dft(hb_graph *g, hb_node *n)
 {
 	const hb_shape *x = &n->in[0]->shape;
@@ -307,8 +360,7 @@ shape_dft(hb_graph *g, hb_node *n)
 	if (hb_in(n, 1))
 		HB_TRY(hb_const_int(g, n, 1, "dft_length", &t->n));
 	t->inverse = hb_attr_i(n, "inverse", 0) != 0;
-	if (t->n < 1 || t->n > MAX_LENGTH)
-		return HB_BAD(g, n, "transforms %lld points; 1 to %d are taken", (long long)t->n, MAX_LENGTH);
+	HB_TRY(check_length(g, n, t->n));
 	if (onesided && (t->inverse || x->dim[x->rank - 1] != 1))
 		return hb_fail(g->cx, n, HB_ERR_UNSUPPORTED, "dft", "is one-sided of %s; that is not supported", t->inverse ? "an inverse" : "complex input");
 	t->bins = onesided ? t->n / 2 + 1 : t->n;
@@ -347,9 +399,10 @@ shape_stft(hb_graph *g, hb_node *n)
 	t->have = x->dim[1];
 	t->parts = x->rank == 3 ? (int)x->dim[2] : 1;
 	bool onesided = hb_attr_i(n, "onesided", 1) != 0 && t->parts == 1;
-	if (t->hop < 1 || t->n < 1 || t->n > MAX_LENGTH || t->n > t->have || (w && (w->shape.rank != 1 || w->shape.dim[0] != t->n)))
+	if (t->hop < 1 || t->n < 1 || t->n > t->have || (w && (w->shape.rank != 1 || w->shape.dim[0] != t->n)))
 		return HB_BAD(g, n, "frames of %lld points every %lld of %lld, or the window, do not go together", (long long)t->n, (long long)t->hop,
 			      (long long)t->have);
+	HB_TRY(check_length(g, n, t->n));
 	t->frames = (t->have - t->n) / t->hop + 1;
 	t->bins = onesided ? t->n / 2 + 1 : t->n;
 	t->step = t->inner = 1;
