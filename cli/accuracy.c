@@ -160,8 +160,11 @@ auto_int16(raising *r)
 		HB_TRY(list_gains(r));
 		HB_TRY(search(r, target, &k, &cosine));
 	}
-	hb_note(c->cx, NULL, "auto-int16", "%zu of %zu edges are int16%s%s%s; cosine over samples %.6f", k, r->n, k ? ", from '" : "",
-		k ? r->gains[0].t->name : "", k ? "' on" : "", cosine);
+	if (k)
+		hb_note(c->cx, NULL, "auto-int16", "%zu of %zu edges are int16, from '%s' on; cosine over samples %.6f", k, r->n, r->gains[0].t->name,
+			cosine);
+	else
+		hb_note(c->cx, NULL, "auto-int16", "no edge needs int16; cosine over samples %.6f", cosine);
 	return HB_OK;
 }
 

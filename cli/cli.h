@@ -271,8 +271,10 @@ hb_status calib_save(cli *c, hb_calib_options *o, hb_status st);
 typedef enum form { FORM_ONNX, FORM_FUSED, FORM_QDQ, FORM_HBIR, FORM_PLAN, FORM_HBM } form;
 
 bool is_hbm(const char *path);			/* by its suffix or its first bytes */
-/* A result never takes the place of a file it is made from. */
-hb_status output_check(cli *c, const char *out);
+hb_status onnx_check(cli *c, const char *path);	/* HB_ERR_INPUT for an .hbm */
+/* A result never takes the place of a file it is made from, nor of another result. */
+hb_status output_check(cli *c, const char *option, const char *out);
+hb_status outputs_check(cli *c);
 /* --input-shape's as hb_import_options. */
 hb_status import_options(cli *c, hb_import_options *out);
 /* Reads a model whose shapes must come out; `in` (of `nin`, may be NULL) fixes symbolic dimensions and is

@@ -138,7 +138,8 @@ run(cli *c)
 	if (c->set[O_min_cosine] && (!c->a.calib.n || to < FORM_QDQ))
 		return hb_error(c->cx, HB_ERR_USAGE, "--min-cosine", "option", "needs --calib and a quantized form");
 	HB_TRY(calib_check(c));
-	HB_TRY(output_check(c, out));
+	HB_TRY(onnx_check(c, c->files[0]));
+	HB_TRY(output_check(c, "--output", out));
 	HB_TRY(options_check(c, m));
 	HB_TRY(model_read(c, c->files[0], &g));
 	for (size_t i = 0; i < c->a.input_source.n; i++)

@@ -404,7 +404,7 @@ config_read(cli *c)
 	g->crc = (uint32_t)crc32_z(0, f->p, f->size);
 	if (!yaml_parser_initialize(&parser))
 		return hb_nomem(c->cx, NULL);
-	yaml_parser_set_input_string(&parser, f->p, f->size);
+	yaml_parser_set_input_string(&parser, f->p ? f->p : (const uint8_t *)"", f->size);
 	if (!yaml_parser_load(&parser, doc)) {
 		hb_status st = hb_error(c->cx, HB_ERR_USAGE,
 					hb_arena_printf(c->arena, "line %zu", parser.problem_mark.line + 1), "config",

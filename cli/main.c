@@ -91,7 +91,7 @@ files_check(cli *c)
 	if (c->nfiles > cmd->max_files)
 		return hb_error(c->cx, HB_ERR_USAGE, NULL, "option", "'%s' is one argument too many; %s takes %s",
 				c->files[cmd->max_files], cmd->name, *cmd->files ? cmd->files : "none");
-	return HB_OK;
+	return outputs_check(c);
 }
 
 /* Runs the command in a context made for its options. */

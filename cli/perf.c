@@ -435,7 +435,7 @@ against_baseline(perf *f)
 
 	c->cx->file = c->a.baseline;
 	HB_TRY(hb_file_map(c->cx, c->a.baseline, &file));
-	json_t *j = json_loadb((const char *)file->p, file->size, 0, &e);
+	json_t *j = json_loadb(file->p ? (const char *)file->p : "", file->size, 0, &e);
 	if (!j)
 		return hb_error(c->cx, HB_ERR_INPUT, NULL, "baseline", "line %d: is no JSON: %s", e.line, e.text);
 	for (size_t i = 0; i < HB_LEN(rows); i++) {
@@ -471,6 +471,19 @@ gates(perf *f)
 	return worst;
 }
 
+/* What shapes a program says nothing about one that is there. */
+static hb_status
+compiled_check(cli *c)
+{
+	static const opt_id ids[] = {O_level, O_calib, O_input_layout, O_output_layout, O_run_on_bpu, O_run_on_cpu, O_dtype, O_int8_outputs, O_input_shape};
+
+	for (size_t i = 0; i < HB_LEN(ids); i++)
+		if (c->set[ids[i]] && config_said(c, ids[i]))
+			return hb_error(c->cx, HB_ERR_USAGE, hb_arena_printf(c->arena, "--%s", option_rows[ids[i]].name), "option",
+					"goes with an ONNX model; an .hbm is compiled already");
+	return HB_OK;
+}
+
 static hb_status
 run(cli *c)
 {
@@ -479,9 +492,10 @@ run(cli *c)
 
 	if (c->set[O_tolerance] && !c->a.baseline)
 		return hb_error(c->cx, HB_ERR_USAGE, "--tolerance", "option", "goes with --baseline");
+	if (c->a.output && (!c->a.format || !strcmp(c->a.format, "text")) && config_said(c, O_output))
+		return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "goes with --format json or html; text goes to standard output");
 	if (is_hbm(c->files[0])) {
-		if (c->a.march)
-			return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already");
+		HB_TRY(compiled_check(c));
 		HB_TRY(hbm_open(c, c->files[0], &f.m, &p));
 	} else {
 		HB_TRY(march_get(c, true, &f.m));

@@ -53,13 +53,21 @@ import_options(cli *c, hb_import_options *out)
 }
 
 hb_status
+onnx_check(cli *c, const char *path)
+{
+	if (!is_hbm(path))
+		return HB_OK;
+	c->cx->file = path;
+	return hb_error(c->cx, HB_ERR_INPUT, NULL, "onnx", "is an .hbm; an ONNX model is taken here");
+}
+
+hb_status
 model_read(cli *c, const char *path, hb_graph **out)
 {
 	hb_import_options o;
 
+	HB_TRY(onnx_check(c, path));
 	c->cx->file = path;
-	if (is_hbm(path))
-		return hb_error(c->cx, HB_ERR_INPUT, NULL, "onnx", "is an .hbm; an ONNX model is taken here");
 	HB_TRY(import_options(c, &o));
 	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
 	HB_TRY(hb_pass_shapes(*out, false));
@@ -115,6 +123,23 @@ march_get(cli *c, bool required, const hb_march **out)
 }
 
 /* Options against the march, before any work. */
+/* An observer's argument with another observer; rules of a configuration may name theirs. */
+static hb_status
+observer_check(cli *c)
+{
+	static const struct {
+		opt_id id;
+		const char *with, *or;
+	} rows[] = {{O_percentile, "percentile", "mix"}, {O_averaging_constant, "moving", "moving"}};
+	const char *is = c->a.observer ? c->a.observer : "mse";
+
+	for (size_t i = 0; i < HB_LEN(rows); i++)
+		if (c->set[rows[i].id] && (c->a.observer || !c->cfg) && strcmp(is, rows[i].with) && strcmp(is, rows[i].or))
+			return hb_error(c->cx, HB_ERR_USAGE, hb_arena_printf(c->arena, "--%s", option_rows[rows[i].id].name), "option",
+					"goes with --observer %s, not %s", rows[i].with, is);
+	return HB_OK;
+}
+
 hb_status
 options_check(cli *c, const hb_march *m)
 {
@@ -125,10 +150,7 @@ options_check(cli *c, const hb_march *m)
 	HB_TRY(improve_check(c, m));
 	if (m && c->a.dtype && !strcmp(c->a.dtype, "qint16") && !m->fig.int16)
 		return hb_error(c->cx, HB_ERR_USAGE, "--dtype", "march", "%s has no qint16 activations", m->name);
-	if (c->set[O_percentile] && c->a.observer && strcmp(c->a.observer, "percentile") && strcmp(c->a.observer, "mix"))
-		return hb_error(c->cx, HB_ERR_USAGE, "--percentile", "option", "goes with --observer percentile, not %s",
-				c->a.observer);
-	return HB_OK;
+	return observer_check(c);
 }
 
 /* An error on the command line; an entry of the configuration may be for another model. */
@@ -353,15 +375,47 @@ is_hbm(const char *path)
 	return is;
 }
 
-hb_status
-output_check(cli *c, const char *out)
+static bool
+same_file(const char *a, const char *b)
 {
-	struct stat a, b;
+	struct stat x, y;
 
-	for (int i = 0; out && !stat(out, &a) && i < c->nfiles; i++)
-		if (!stat(c->files[i], &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-			return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "'%s' would take the place of its source '%s'",
-					out, c->files[i]);
+	return !strcmp(a, b) || (!stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+hb_status
+output_check(cli *c, const char *option, const char *out)
+{
+	const char *said[] = {c->a.config, c->a.load_ranges, c->a.baseline};
+	const char *taken = NULL;
+
+	for (int i = 0; out && i < c->nfiles; i++)
+		if (same_file(out, c->files[i]))
+			taken = c->files[i];
+	for (size_t i = 0; out && i < HB_LEN(said); i++)
+		if (said[i] && same_file(out, said[i]))
+			taken = said[i];
+	if (taken)
+		return hb_error(c->cx, HB_ERR_USAGE, option, "option", "'%s' would take the place of its source '%s'", out, taken);
+	return HB_OK;
+}
+
+hb_status
+outputs_check(cli *c)
+{
+	static const opt_id ids[] = {O_output, O_save_ranges, O_save_stats, O_trace, O_stats};
+	const char *path[HB_LEN(ids)];
+
+	for (size_t i = 0; i < HB_LEN(ids); i++) {
+		const char *option = hb_arena_printf(c->arena, "--%s", option_rows[ids[i]].name);
+
+		path[i] = *(const char **)((char *)&c->a + option_rows[ids[i]].at);
+		HB_TRY(output_check(c, option, path[i]));
+		for (size_t k = 0; path[i] && k < i; k++)
+			if (path[k] && same_file(path[k], path[i]))
+				return hb_error(c->cx, HB_ERR_USAGE, option, "option", "'%s' is where --%s goes", path[i],
+						option_rows[ids[k]].name);
+	}
 	return HB_OK;
 }
 
@@ -375,6 +429,8 @@ hbm_open(cli *c, const char *path, const hb_march **m, hb_program **out)
 	HB_TRY(hb_file_map(c->cx, path, &f));
 	HB_TRY(hb_hbm_read(c->cx, f->p, f->size, c->arena, &h));
 	*m = hb_march_find(h.march);
+	if (c->a.march && config_said(c, O_march) && (*m || !march_is_file(c->a.march)))
+		return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already: %s", h.march);
 	if (!*m && march_is_file(c->a.march)) {
 		HB_TRY(hb_march_load(c->cx, c->a.march, m));
 		if (strcmp((*m)->name, h.march))

@@ -37,8 +37,13 @@ calib_check(cli *c)
 		return hb_error(c->cx, HB_ERR_USAGE, c->a.save_stats ? "--save-stats" : "--save-ranges", "option", "needs samples (--calib)");
 	if (c->a.save_ranges && c->a.save_stats)
 		return hb_error(c->cx, HB_ERR_USAGE, "--save-stats", "option", "chooses no ranges to save: --save-ranges goes with --merge");
-	HB_TRY(output_check(c, c->a.save_ranges));
-	return output_check(c, c->a.save_stats);
+	const char *alone = c->a.print_config ? "--print-config" : c->a.save_stats ? "--save-stats" : NULL;
+	if (alone && c->a.output && config_said(c, O_output))
+		return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "does not go with %s, which makes no model", alone);
+	if (c->a.print_config && (c->a.save_ranges || c->a.save_stats))
+		return hb_error(c->cx, HB_ERR_USAGE, "--print-config", "option", "does not go with %s: it looks at no samples",
+				c->a.save_stats ? "--save-stats" : "--save-ranges");
+	return HB_OK;
 }
 
 static hb_status
@@ -320,7 +325,7 @@ ranges_read(cli *c, const hb_ranges **out)
 	HB_TRY(hb_file_map(c->cx, c->a.load_ranges, &f));
 	if (!to)
 		return hb_nomem(c->cx, c->a.load_ranges);
-	json_t *j = json_loadb((const char *)f->p, f->size, JSON_REJECT_DUPLICATES, &e);
+	json_t *j = json_loadb(f->p ? (const char *)f->p : "", f->size, JSON_REJECT_DUPLICATES, &e);
 	if (!j)
 		return hb_error(c->cx, HB_ERR_INPUT, c->a.load_ranges, "ranges", "line %d: is no JSON: %s", e.line, e.text);
 	hb_status st = ranges_take(c, j, to);

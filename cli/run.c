@@ -477,6 +477,8 @@ run(cli *c)
 	if (!hbm && c->a.stats)
 		return hb_error(c->cx, HB_ERR_USAGE, "--stats", "option",
 				"counts what the simulator does; it takes a .hbm");
+	if (!hbm && c->a.march && config_said(c, O_march))
+		return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "takes a .hbm");
 	if (!hbm && c->a.check_hazards)
 		return hb_error(c->cx, HB_ERR_USAGE, "--check-hazards", "option", "takes a .hbm");
 	st = inputs_read(&j);
@@ -498,6 +500,6 @@ const command command_run = {
 	.min_files = 1,
 	.max_files = 1,
 	.options = (const opt_id[]){O_input, O_output, O_array_format, O_raw_int, O_dump, O_bench, O_stats,
-				    O_check_hazards, O_name, O_END},
+				    O_check_hazards, O_march, O_name, O_END},
 	.run = run,
 };

@@ -605,6 +605,9 @@ find_blame(verify *v, samples *data)
 		if (r->q.dtype == HB_I8 || r->q.dtype == HB_I16)
 			r->t->q = (hb_q){.dtype = r->q.dtype, .nscales = r->q.nscales, .scale = r->q.scale, .scales = r->q.scales, .axis = r->q.axis};
 	HB_TRY(hb_pass_sensitivity(v->g, NULL, &o, &v->blame, &v->nblame));
+	if (!v->nblame)
+		return hb_error(v->c->cx, HB_ERR_USAGE, "--blame", "option",
+				"no quantized activation can be seen: compile with --debug, or compare the hbir form");
 	qsort(v->blame, v->nblame, sizeof(*v->blame), by_noise);
 	return HB_OK;
 }
@@ -612,8 +615,6 @@ find_blame(verify *v, samples *data)
 static hb_status
 second_open(cli *c, const char *path, second *s, const hb_march **m)
 {
-	if (is_hbm(path) && c->a.march)
-		return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already");
 	if (is_hbm(path)) {
 		HB_TRY(hbm_open(c, path, m, &s->p));
 		s->nout = s->p->noutputs;
@@ -647,6 +648,7 @@ read_float(cli *c, const char *path, const second *s, hb_graph **out)
 	memcpy(v + n, o.shapes, sizeof(*v) * o.nshapes);
 	o.shapes = v;
 	o.nshapes += n;
+	HB_TRY(onnx_check(c, path));
 	c->cx->file = path;
 	HB_TRY(hb_onnx_read(c->cx, path, &o, out));
 	HB_TRY(hb_pass_shapes(*out, false));

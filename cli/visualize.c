@@ -173,12 +173,10 @@ run(cli *c)
 
 	if (!c->a.output || (!ends_with(c->a.output, ".svg") && !ends_with(c->a.output, ".dot")))
 		return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "takes a file that ends in .svg or .dot");
-	if (is_hbm(path) && c->a.march)
-		return hb_error(c->cx, HB_ERR_USAGE, "--march", "option", "is in the .hbm already");
-	HB_TRY(march_get(c, false, &m));
 	if (is_hbm(path)) {
 		HB_TRY(hbm_open(c, path, &m, &p));
 	} else {
+		HB_TRY(march_get(c, false, &m));
 		HB_TRY(model_read(c, path, &g));
 		if (m && graph_form(g) == FORM_ONNX)
 			HB_TRY(model_place(c, g, m));

@@ -49,7 +49,7 @@ t calibrate "$m" --march bayes --merge
 t calibrate "$m" 0.stats --march bayes
 t compile "$m" --march bayes --load-ranges r.json --calib s0
 t compile "$m" --march bayes --save-ranges r4.json
-t compile "$m" --march bayes --calib s0 --save-ranges s0/../r.json --load-ranges r.json
+t compile "$m" --march bayes --calib s0 --save-ranges s0/../r4.json --load-ranges r.json
 sed 's/"max":[0-9.]*/"max":-1e9/' r.json > bad.json
 t compile "$m" --march bayes --load-ranges bad.json
 sed '/MaxPool_output/d' r.json > bad.json

@@ -48,3 +48,38 @@ t march nonesuch
 t march --ops
 t info m/symbolic.onnx
 HBCC_ISA=mmx t info m/tiny.onnx
+
+# a result takes the place of no source and of no other result; what has no effect is refused
+cp m/tiny.onnx own.onnx
+"$HBCC" compile own.onnx --march bayes --calib m/x4.npy --debug -o own.hbm
+"$HBCC" compile own.onnx --march bayes --calib m/x4.npy --name two -o two.hbm
+"$HBCC" perf own.hbm --format json -o own.json
+cksum own.onnx own.hbm own.json > before
+t disas own.hbm -o own.hbm
+t pack own.hbm two.hbm -o own.hbm
+t perf own.onnx --march bayes --trace own.onnx
+t perf own.hbm --baseline own.json --format json -o own.json
+t run own.hbm --input m/x.npy --stats ./own.hbm
+t compile own.onnx --march bayes --calib m/x4.npy --save-ranges both -o both
+t calibrate own.onnx --march bayes --calib m/x4.npy --save-stats s -o q.onnx
+t calibrate own.onnx --march bayes --print-config -o q.onnx
+t compile own.hbm --march bayes
+t verify own.hbm own.onnx --calib m/x4.npy
+t verify own.onnx two.hbm --calib m/x4.npy --blame
+t perf own.hbm -o own.html
+t perf own.hbm -O0
+t perf own.hbm --calib m/x4.npy
+t run own.onnx --march bayes --input m/x.npy
+t compile own.onnx --march bayes --percentile 0.9
+t compile own.onnx --march bayes --averaging-constant 0.5
+cksum own.onnx own.hbm own.json | cmp - before && ls
+# files of no bytes
+for suffix in yaml json npy npz pb bin png jpg hbm onnx; do : > none.$suffix; done
+t check m/tiny.onnx --march bayes --config none.yaml
+t check m/tiny.onnx --march ./none.yaml
+t perf own.hbm --baseline none.json
+t compile own.onnx --march bayes --load-ranges none.json
+t calibrate own.onnx none.bin --march bayes --merge
+for suffix in npy npz pb bin png jpg; do t run m/tiny.onnx --input none.$suffix; done
+t run none.hbm
+t info none.onnx
