@@ -69,7 +69,7 @@ build_case(hb_graph *g, const op_case *c)
 	hb_node *n = hb_node_new(g, NULL, "n", "", c->type, c->version, c->nin, c->nout);
 	for (int i = 0; i < c->nin; i++) {
 		const op_in *in = &c->in[i];
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof(name), "in%d", i);
 		if (in->absent)
 			continue;

@@ -395,7 +395,8 @@ mse_of(const hb_observer *o, double absmax)
 }
 
 /* Entropy as TensorRT defines it: the clip after bin i whose distribution, with what is beyond in its last
- * bin, differs least from itself at 128 levels. */
+ * bin, differs least from itself at 128 levels. Bin 0 counts as bin 1: what a ReLU makes zero is exact at every clip
+ * (as NVIDIA's pytorch-quantization has it). */
 #define KL_BINS 2048
 #define KL_LEVELS 128
 
@@ -442,6 +443,7 @@ kl_of(const hb_observer *o, double absmax)
 		for (int k = (int)lo; o->bins[i] && k < hi; k++)
 			h[HB_MIN(k, KL_BINS - 1)] += (double)o->bins[i] * (HB_MIN(hi, k + 1) - HB_MAX(lo, k)) / (hi - lo);
 	}
+	h[0] = h[1];
 	for (int i = 0; i < KL_BINS; i++) {
 		mass[i + 1] = mass[i] + h[i];
 		plogp[i + 1] = plogp[i] + (h[i] > 0 ? h[i] * log(h[i]) : 0);

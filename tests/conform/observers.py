@@ -91,7 +91,8 @@ def divergence(h, n):
 
 model()
 for seed, make in enumerate([lambda r, n: r.normal(size=(n, *SHAPE[1:])), lambda r, n: r.laplace(size=(n, *SHAPE[1:])) * 3 + 0.5,
-                             lambda r, n: r.uniform(-1, 2, size=(n, *SHAPE[1:])), lambda r, n: np.abs(r.standard_t(4, size=(n, *SHAPE[1:])))]):
+                             lambda r, n: r.uniform(-1, 2, size=(n, *SHAPE[1:])), lambda r, n: np.abs(r.standard_t(4, size=(n, *SHAPE[1:]))),
+                             lambda r, n: np.maximum(r.normal(size=(n, *SHAPE[1:])), 0)]):
     rng = np.random.default_rng(seed)
     x = (make(rng, 12) * np.linspace(0.5, 1.5, 12)[:, None, None, None]).astype(np.float32)
     np.save('x.npy', x)
@@ -121,6 +122,7 @@ for seed, make in enumerate([lambda r, n: r.normal(size=(n, *SHAPE[1:])), lambda
     top = magnitude.max()
     h, _ = np.histogram(magnitude, 2048, (0, top))
     h = h.astype(np.float64)
+    h[0] = h[1]
     best = min(divergence(h, n) for n in range(128, 2049))
     clip = float(scales('x', '--observer', 'kl')) * 127.5
     got = divergence(h, int(min(max(round(clip / top * 2048 - 0.5), 128), 2048)))

@@ -73,6 +73,7 @@ first(const char *from, const char *to)
 		bad(from, "is no float32 array with a first dimension");
 	snprintf(dims, sizeof(dims), "1%s", rest);
 	write_float(to, dims, (const float *)(const void *)a.data, a.n / count);
+	free(a.data);
 	return 0;
 }
 
@@ -105,11 +106,17 @@ main(int argc, char **argv)
 {
 	if ((argc == 4 || argc == 6) && !strcmp(argv[1], "diff")) {
 		struct array a = load(argv[2]), b = load(argv[3]);
-		return diff(&a, &b, argc > 4 ? atof(argv[4]) : 0, argc > 4 ? atof(argv[5]) : 0, argc == 4);
+		int answer = diff(&a, &b, argc > 4 ? atof(argv[4]) : 0, argc > 4 ? atof(argv[5]) : 0, argc == 4);
+		free(a.data);
+		free(b.data);
+		return answer;
 	}
 	if (argc == 5 && !strcmp(argv[1], "cosine")) {
 		struct array a = load(argv[2]), b = load(argv[3]);
-		return cosine(&a, &b, atof(argv[4]));
+		int answer = cosine(&a, &b, atof(argv[4]));
+		free(a.data);
+		free(b.data);
+		return answer;
 	}
 	if (argc == 4 && !strcmp(argv[1], "first"))
 		return first(argv[2], argv[3]);

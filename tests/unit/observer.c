@@ -53,13 +53,13 @@ setup(void **state)
 }
 
 /* numpy 1.24 on the same values: min, max, quantile of the magnitude; the least squared error over 2000 clips; TensorRT's
- * entropy in plain loops on 8192 bins of 1/512 brought to 2048. torch 1.13's HistogramObserver with float limits instead of int ones. */
+ * entropy, bin 0 as bin 1, in plain loops on 8192 bins of 1/512 brought to 2048. torch 1.13's HistogramObserver with float limits instead of int ones. */
 #define MIN_ALL -14.986116
 #define MAX_ALL 14.992428
 #define MOVING 10.045279
 #define P99 12.506672153472909
 #define P9999 14.965816102695428
-#define KL 9.366606774926186
+#define KL 14.981447043828666
 #define MSE_ERROR 24.784046564472575
 #define TORCH_1 9.995370864868164
 #define TORCH_2 14.986116409301758
@@ -93,7 +93,7 @@ percentiles_are_those_of_numpy(void **state)
 }
 
 static void
-kl_is_that_of_tensorrt(void **state)
+kl_is_that_of_tensorrt_without_the_spike_at_zero(void **state)
 {
 	(void)state;
 	near(observe(HB_OBS_KL, 0, HB_I8, a, b, 1).absmax, KL, 1e-4);
@@ -293,7 +293,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(minmax_keeps_all), cmocka_unit_test(moving_average_moves_a_hundredth),
-		cmocka_unit_test(percentiles_are_those_of_numpy), cmocka_unit_test(kl_is_that_of_tensorrt),
+		cmocka_unit_test(percentiles_are_those_of_numpy), cmocka_unit_test(kl_is_that_of_tensorrt_without_the_spike_at_zero),
 		cmocka_unit_test(mse_finds_the_least_error), cmocka_unit_test(mix_is_no_worse_than_its_parts),
 		cmocka_unit_test(histogram_is_that_of_torch), cmocka_unit_test(order_and_threads_change_nothing),
 		cmocka_unit_test(values_that_are_no_numbers_are_left_out), cmocka_unit_test(zeros_and_tiny_values_have_a_range),
