@@ -28,7 +28,7 @@ typedef struct args {
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, level;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, refine, round_weights, auto_int16, blame, by_layer, json, ops, deflate, merge, per_channel, print_config;
+	bool strict, verify, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, refine, round_weights, auto_int16, blame, by_layer, json, ops, deflate, merge, per_channel, print_config;
 	bool help, version;
 } args;
 
@@ -300,6 +300,19 @@ hb_status model_compile(cli *c, const char *path, const hb_march *m, hb_program 
 /* --min-cosine: holds the fixed-point graph against the float one over --calib's samples; HB_ERR_NO where an output
  * is below. */
 hb_status verify_fixed(cli *c, hb_graph *g, hb_graph *fixed);
+
+/* ---- --verify (proof.c) ---- */
+
+typedef struct proof proof;
+
+/* Reads the model a second time; nothing changes that one. proof_close(NULL) is nothing. */
+hb_status proof_open(cli *c, proof **out);
+void proof_close(proof *p);
+/* The placed, uncalibrated graph g against it: each float tensor that both have. HB_ERR_NO where one differs; says what holds. */
+hb_status proof_rewrites(proof *p, hb_graph *g);
+/* The .hbm in `file` against the fixed-point graph, bit for bit, and that against float: as above. */
+hb_status proof_program(proof *p, hb_graph *fixed, const hb_march *m, const hb_buf *file);
+
 /* Reads an .hbm; the one program in it or the one that --name names. */
 hb_status hbm_open(cli *c, const char *path, const hb_march **m, hb_program **out);
 

@@ -124,7 +124,14 @@ source_check(cli *c, const hb_graph *g, const char *said)
 }
 
 static hb_status
-run(cli *c)
+verify_rewrites(cli *c, hb_graph *g, proof **proved)
+{
+	HB_TRY(proof_open(c, proved));
+	return proof_rewrites(*proved, g);
+}
+
+static hb_status
+compile(cli *c, proof **proved)
 {
 	form to = form_of(c->a.emit);
 	const char *out = default_output(c, to);
@@ -133,6 +140,8 @@ run(cli *c)
 	hb_program *p;
 
 	HB_TRY(march_get(c, to > FORM_FUSED, &m));
+	if (c->a.verify && to != FORM_HBM)
+		return hb_error(c->cx, HB_ERR_USAGE, "--verify", "option", "goes with --emit hbm");
 	if (c->a.all_outputs && to != FORM_QDQ)
 		return hb_error(c->cx, HB_ERR_USAGE, "--all-outputs", "option", "goes with --emit qdq");
 	if (c->set[O_min_cosine] && (!c->a.calib.n || to < FORM_QDQ))
@@ -157,6 +166,8 @@ run(cli *c)
 	}
 	HB_TRY(model_place(c, g, m));
 	HB_TRY(model_refuse(c, g, m));
+	if (c->a.verify)
+		HB_TRY(verify_rewrites(c, g, proved));
 	HB_TRY(model_calibrate(c, g, m));
 	if (c->a.print_config || c->a.save_stats || (c->a.save_ranges && c->cmd == &command_calibrate && !c->a.output))
 		return HB_OK;
@@ -181,7 +192,20 @@ run(cli *c)
 		return write_out(c, out, &b, HB_OK);
 	}
 	hb_hbm_options o = {.deflate = c->a.deflate};
-	return write_out(c, out, &b, hb_hbm_write(c->cx, &p, 1, &o, &b));
+	hb_status st = hb_hbm_write(c->cx, &p, 1, &o, &b);
+	if (st == HB_OK && !b.bad && *proved)
+		st = proof_program(*proved, fixed, m, &b);
+	return write_out(c, out, &b, st);
+}
+
+static hb_status
+run(cli *c)
+{
+	proof *proved = NULL;
+	hb_status st = compile(c, &proved);
+
+	proof_close(proved);
+	return st;
 }
 
 const command command_compile = {
@@ -194,7 +218,7 @@ const command command_compile = {
 				    O_emit,          O_all_outputs,  O_name,       O_input_layout,
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
 				    O_dtype,         O_observer,     O_percentile, O_round,
-				    O_scale_divisor, O_int8_outputs, O_affine, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_min_cosine, O_input_source,
+				    O_scale_divisor, O_int8_outputs, O_affine, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_min_cosine, O_verify, O_input_source,
 				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_averaging_constant, O_per_channel, O_END},
 	.run = run,
 };
