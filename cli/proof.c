@@ -305,6 +305,16 @@ proof_program(proof *p, hb_graph *fixed, const hb_march *march, const hb_buf *fi
 
 /* ---- begin, end ---- */
 
+/* Nodes that quantize: absorbed, they are scales and no rounding. */
+static bool
+has_quantized(const hb_graph *g)
+{
+	for (const hb_node *n = g->first; n; n = n->next)
+		if (strstr(n->op_type, "uantizeLinear") || !strncmp(n->op_type, "QLinear", 7) || strstr(n->op_type, "Integer"))
+			return true;
+	return false;
+}
+
 hb_status
 proof_open(cli *c, proof **out)
 {
@@ -315,7 +325,7 @@ proof_open(cli *c, proof **out)
 		return hb_nomem(c->cx, NULL);
 	p->c = c;
 	HB_TRY(model_read(c, c->files[0], &p->g));
-	if (hb_has_scales(p->g)) {
+	if (has_quantized(p->g)) {
 		HB_TRY(hb_pass_simplify(p->g));
 		HB_TRY(hb_pass_absorb(p->g, c->a.affine && !strcmp(c->a.affine, "exact") ? HB_AFFINE_EXACT : HB_AFFINE_SYMMETRIC));
 	}

@@ -8,6 +8,9 @@ cmp plain.hbm proved.hbm && echo "the same bytes"
 echo "--- noise, two outputs, nodes on the CPU"
 "$HBCC" compile m/outputs.onnx --march bayes --verify --deflate --debug -o outputs.hbm 2>&1 | digits
 "$HBCC" compile m/mixed.onnx --march bayes-e --verify --output-layout NCHW -o mixed.hbm 2>&1 | digits
+echo "--- a model with scales of its own"
+"$HBCC" compile m/tiny.onnx --march bayes --calib m/x4.npy --emit qdq -o qdq.onnx
+"$HBCC" compile qdq.onnx --march bayes --verify -o qdq.hbm 2>&1 | digits
 echo "--- a rewrite that float cannot tell from the model leaves no file"
 "$HBCC" compile m/cancel.onnx --march bayes -o cancel.hbm && rm cancel.hbm
 "$HBCC" compile m/cancel.onnx --march bayes --verify -o cancel.hbm > log 2>&1
