@@ -285,7 +285,8 @@ hb_status model_read(cli *c, const char *path, hb_graph **out);
 hb_status model_refuse(cli *c, hb_graph *g, const hb_march *m);
 /* Simplify, fuse, place. */
 hb_status model_place(cli *c, hb_graph *g, const hb_march *m);
-/* --round. */
+/* --affine, --round. */
+hb_affine affine(const cli *c);
 hb_round rounding(const cli *c);
 /* Calibrates with --calib's samples. */
 hb_status model_calibrate(cli *c, hb_graph *g, const hb_march *m);

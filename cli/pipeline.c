@@ -209,7 +209,7 @@ model_place(cli *c, hb_graph *g, const hb_march *m)
 	HB_TRY(names_check(c, g));
 	HB_TRY(origin_requests(c, g, &o));
 	HB_TRY(hb_pass_simplify(g));
-	HB_TRY(hb_pass_absorb(g, c->a.affine && !strcmp(c->a.affine, "exact") ? HB_AFFINE_EXACT : HB_AFFINE_SYMMETRIC));
+	HB_TRY(hb_pass_absorb(g, affine(c)));
 	HB_TRY(hb_pass_recognise(g));
 	HB_TRY(hb_pass_expand(g, m));
 	HB_TRY(hb_pass_fuse(g));
@@ -251,6 +251,12 @@ model_refuse(cli *c, hb_graph *g, const hb_march *m)
 			      "no node is for the BPU; hbcc check --march %s tells why",
 			      c->a.march ? c->a.march : "NAME");
 	return st;
+}
+
+hb_affine
+affine(const cli *c)
+{
+	return c->a.affine && !strcmp(c->a.affine, "exact") ? HB_AFFINE_EXACT : HB_AFFINE_SYMMETRIC;
 }
 
 hb_round

@@ -35,17 +35,6 @@ struct proof {
 
 /* ---- samples ---- */
 
-/* Uniform in [-1, 1), by sample, input and element: splitmix64. */
-static float
-noise(uint64_t seed)
-{
-	uint64_t z = seed * UINT64_C(0x9e3779b97f4a7c15) + UINT64_C(0x632be59bd9b4e019);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (float)(int32_t)((z ^ z >> 31) >> 40) * 0x1p-23f - 1.0f;
-}
-
 static hb_status
 noise_room(proof *p)
 {
@@ -56,7 +45,6 @@ noise_room(proof *p)
 		p->in[i] = (hb_val){.dtype = t->dtype, .shape = t->shape, .data = hb_arena_alloc(p->c->arena, bytes)};
 		if (!p->in[i].data)
 			return hb_nomem(p->c->cx, NULL);
-		memset(p->in[i].data, 0, bytes);
 	}
 	return HB_OK;
 }
@@ -69,9 +57,7 @@ sample(proof *p, int64_t k, bool *more)
 		return HB_OK;
 	if (p->data)
 		return samples_get(p->data, k, p->in, more);
-	for (size_t i = 0; i < p->g->ninputs; i++)
-		for (int64_t j = 0; p->in[i].dtype == HB_F32 && j < hb_shape_elems(&p->in[i].shape); j++)
-			((float *)p->in[i].data)[j] = noise((uint64_t)j * 64 + (uint64_t)k * 8 + i);
+	hb_noise_sample(p->in, p->g->ninputs, k);
 	return HB_OK;
 }
 
@@ -305,16 +291,6 @@ proof_program(proof *p, hb_graph *fixed, const hb_march *march, const hb_buf *fi
 
 /* ---- begin, end ---- */
 
-/* Nodes that quantize: absorbed, they are scales and no rounding. */
-static bool
-has_quantized(const hb_graph *g)
-{
-	for (const hb_node *n = g->first; n; n = n->next)
-		if (strstr(n->op_type, "uantizeLinear") || !strncmp(n->op_type, "QLinear", 7) || strstr(n->op_type, "Integer"))
-			return true;
-	return false;
-}
-
 hb_status
 proof_open(cli *c, proof **out)
 {
@@ -325,9 +301,9 @@ proof_open(cli *c, proof **out)
 		return hb_nomem(c->cx, NULL);
 	p->c = c;
 	HB_TRY(model_read(c, c->files[0], &p->g));
-	if (has_quantized(p->g)) {
+	if (hb_arrives_quantized(p->g)) { /* absorbed, what quantizes is scales and no rounding */
 		HB_TRY(hb_pass_simplify(p->g));
-		HB_TRY(hb_pass_absorb(p->g, c->a.affine && !strcmp(c->a.affine, "exact") ? HB_AFFINE_EXACT : HB_AFFINE_SYMMETRIC));
+		HB_TRY(hb_pass_absorb(p->g, affine(c)));
 	}
 	HB_TRY(graph_ports(c, p->g, &p->ports));
 	p->in = HB_NEW_N(c->arena, hb_val, p->g->ninputs + 1);

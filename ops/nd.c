@@ -501,6 +501,24 @@ hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t *v)
 	return HB_OK;
 }
 
+hb_status
+hb_const_real(hb_graph *g, hb_node *n, int i, double *v)
+{
+	hb_tensor *t = hb_in(n, i);
+	float f = 0;
+
+	if (!t)
+		return HB_OK;
+	if (!t->is_const)
+		return hb_need_const(g, n, i);
+	const void *data = hb_shape_elems(&t->shape) == 1 ? hb_tensor_data(g, t) : NULL;
+	if (!data)
+		return HB_BAD(g, n, "input %d must be one number", i);
+	hb_float_load(t->dtype, data, 0, 1, 1, &f);
+	*v = (double)f;
+	return HB_OK;
+}
+
 hb_dtype
 hb_onnx_dtype(int64_t onnx)
 {

@@ -100,6 +100,8 @@ void hb_dots(hb_isa isa, const float *x, const float *w, int64_t ldw, int64_t n,
 hb_status hb_const_ints(hb_graph *g, hb_node *n, int i, const char *what, const int64_t **v, size_t *count);
 /* The one number in constant i. */
 hb_status hb_const_int(hb_graph *g, hb_node *n, int i, const char *what, int64_t *v);
+/* The same of any type; absent, it leaves *v. */
+hb_status hb_const_real(hb_graph *g, hb_node *n, int i, double *v);
 /* Room in the graph's arena for the operator's aux; NULL: memory ran out. */
 #define HB_AUX(g, n, type) ((type *)((n)->aux = hb_arena_alloc((g)->arena, sizeof(type))))
 

@@ -110,22 +110,6 @@ struct mel {
 };
 
 static hb_status
-edge(hb_graph *g, hb_node *n, int i, double *v)
-{
-	float f;
-	hb_tensor *t = n->in[i];
-
-	if (!t->is_const)
-		return hb_need_const(g, n, i);
-	const void *data = hb_shape_elems(&t->shape) == 1 ? hb_tensor_data(g, t) : NULL;
-	if (!data)
-		return HB_BAD(g, n, "input %d must be one number", i);
-	hb_float_load(t->dtype, data, 0, 1, 1, &f);
-	*v = (double)f;
-	return HB_OK;
-}
-
-static hb_status
 shape_mel(hb_graph *g, hb_node *n)
 {
 	struct mel *m = HB_AUX(g, n, struct mel);
@@ -136,8 +120,8 @@ shape_mel(hb_graph *g, hb_node *n)
 	HB_TRY(hb_const_int(g, n, 0, "num_mel_bins", &bins));
 	HB_TRY(hb_const_int(g, n, 1, "dft_length", &m->length));
 	HB_TRY(hb_const_int(g, n, 2, "sample_rate", &m->rate));
-	HB_TRY(edge(g, n, 3, &m->low));
-	HB_TRY(edge(g, n, 4, &m->high));
+	HB_TRY(hb_const_real(g, n, 3, &m->low));
+	HB_TRY(hb_const_real(g, n, 4, &m->high));
 	if (bins < 1 || bins > 1 << 24 || m->length < 1 || m->length > 1 << 24 || m->rate < 1 || !(m->low >= 0) || !(m->high > m->low) ||
 	    m->high > (double)m->rate)
 		return HB_BAD(g, n, "num_mel_bins %lld, dft_length %lld, sample_rate %lld and edges %g to %g Hz do not go together", (long long)bins,

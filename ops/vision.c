@@ -335,32 +335,12 @@ suppress(hb_graph *g, struct nms *r, struct box *b, int64_t n, int64_t batch, in
 	return HB_OK;
 }
 
-/* The number in optional constant i, or dflt. */
-static hb_status
-number(hb_graph *g, hb_node *n, int i, double dflt, double *v)
-{
-	hb_tensor *t = hb_in(n, i);
-	float f = 0;
-
-	*v = dflt;
-	if (!t)
-		return HB_OK;
-	if (!t->is_const)
-		return hb_need_const(g, n, i);
-	const void *data = hb_shape_elems(&t->shape) == 1 ? hb_tensor_data(g, t) : NULL;
-	if (!data)
-		return HB_BAD(g, n, "input %d must be one number", i);
-	hb_float_load(t->dtype, data, 0, 1, 1, &f);
-	*v = (double)f;
-	return HB_OK;
-}
-
 static hb_status
 shape_nms(hb_graph *g, hb_node *n)
 {
 	const hb_shape *bs = &n->in[0]->shape, *ss = &n->in[1]->shape;
 	bool centre = hb_attr_i(n, "center_point_box", 0) != 0;
-	double most, iou, least;
+	double most = 0, iou = 0, least = -INFINITY;
 	struct nms *r = HB_AUX(g, n, struct nms);
 
 	if (!r)
@@ -370,9 +350,9 @@ shape_nms(hb_graph *g, hb_node *n)
 	for (int i = 0; i < 2; i++)
 		if (!n->in[i]->is_const)
 			return hb_need_const(g, n, i);
-	HB_TRY(number(g, n, 2, 0, &most));
-	HB_TRY(number(g, n, 3, 0, &iou));
-	HB_TRY(number(g, n, 4, -INFINITY, &least));
+	HB_TRY(hb_const_real(g, n, 2, &most));
+	HB_TRY(hb_const_real(g, n, 3, &iou));
+	HB_TRY(hb_const_real(g, n, 4, &least));
 	int64_t count = bs->dim[1];
 	struct box *b = HB_NEW_N(g->arena, struct box, count + 1);
 	if (!b)

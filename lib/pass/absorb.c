@@ -35,6 +35,20 @@ is_dequantize(const hb_node *n)
 }
 
 bool
+hb_arrives_quantized(const hb_graph *g)
+{
+	static const char *const ops[] = { "QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "DynamicQuantizeLinear",
+					   "HzQuantize", "HzDequantize" };
+	for (const hb_node *n = g->first; n; n = n->next) {
+		for (size_t i = 0; i < HB_LEN(ops); i++) {
+			if ((!*n->domain || !strcmp(n->domain, "horizon")) && !strcmp(n->op_type, ops[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
 hb_has_scales(const hb_graph *g)
 {
 	for (const hb_tensor *t = g->tensors; t; t = t->next) {
@@ -704,11 +718,7 @@ propagate(absorb *a)
 hb_status
 hb_pass_absorb(hb_graph *g, hb_affine affine)
 {
-	bool any = false;
-	for (const hb_node *n = g->first; n; n = n->next)
-		any = any || is_quantize(n) || is_dequantize(n) || is_op(n, "QLinearConv") || is_op(n, "QLinearMatMul") ||
-		      is_op(n, "DynamicQuantizeLinear");
-	if (!any)
+	if (!hb_arrives_quantized(g))
 		return HB_OK;
 	absorb a = { .g = g, .scratch = hb_arena_new(g->cx), .affine_as = affine };
 	if (!a.scratch)

@@ -13,10 +13,10 @@ noise(uint64_t seed)
 
 enum { NOISE_BATCHES = 4 };
 
-static void
-noise_sample(const hb_calib *c, int64_t k, hb_val *in)
+void
+hb_noise_sample(hb_val *in, size_t ninputs, int64_t k)
 {
-	for (size_t i = 0; i < c->g->ninputs; i++) {
+	for (size_t i = 0; i < ninputs; i++) {
 		int64_t n = hb_shape_elems(&in[i].shape);
 		if (in[i].dtype != HB_F32)
 			memset(in[i].data, 0, (size_t)n * hb_dtype_size(in[i].dtype));
@@ -65,7 +65,7 @@ next_sample(hb_calib *c, int64_t k, hb_val *in, bool *more)
 	if (*more && c->sampled)
 		kept_sample(c, k, in);
 	else if (*more)
-		noise_sample(c, k, in);
+		hb_noise_sample(in, c->g->ninputs, k);
 	return HB_OK;
 }
 

@@ -65,6 +65,8 @@ typedef enum hb_affine {	/* activations whose zero point is not the middle of th
 	HB_AFFINE_EXACT		/* integer less zero point, in int16, where that fits and the march takes it */
 } hb_affine;
 hb_status hb_pass_absorb(hb_graph *g, hb_affine affine);
+/* Does an operator of the graph say how the model was quantized? Then absorb has work. */
+bool hb_arrives_quantized(const hb_graph *g);
 /* Does the model say scales of its own? Then calibration chooses only what it does not say. */
 bool hb_has_scales(const hb_graph *g);
 
@@ -149,6 +151,9 @@ typedef struct hb_calib_options {
 	const hb_qconfig *(*config)(void *arg, const hb_node *n, const hb_tensor *t);
 	void *config_arg;
 } hb_calib_options;
+
+/* Inputs as calibration without samples has them in run k: floats of seeded noise, uniform in [-1, 1), other types 0. */
+void hb_noise_sample(hb_val *in, size_t ninputs, int64_t k);
 
 /* Whether constant operand i of n is data to quantize like an activation (the other addend), not a parameter. */
 bool hb_const_is_data(const hb_node *n, int i);
