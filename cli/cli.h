@@ -28,7 +28,7 @@ typedef struct args {
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, level;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;
-	bool strict, verify, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, refine, round_weights, auto_int16, blame, by_layer, json, ops, deflate, merge, per_channel, print_config;
+	bool strict, verify, vendor_cpu, debug, no_progress, all_outputs, raw_int, check_hazards, int8_outputs, no_bias_correction, refine, round_weights, auto_int16, blame, by_layer, json, ops, deflate, merge, per_channel, per_tensor, print_config;
 	bool help, version;
 } args;
 

@@ -93,7 +93,7 @@ record(cli *c, const hb_graph *g, hb_program *p)
 		HB_TRY(meta_add(c, p, "hbcc.option.percentile", hb_arena_printf(c->arena, "%.9g", c->a.percentile)));
 	if (c->set[O_averaging_constant])
 		HB_TRY(meta_add(c, p, "hbcc.option.averaging-constant", hb_arena_printf(c->arena, "%.9g", c->a.averaging_constant)));
-	static const opt_id flags[] = {O_per_channel, O_int8_outputs, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_debug};
+	static const opt_id flags[] = {O_per_channel, O_per_tensor, O_int8_outputs, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_debug};
 	for (size_t i = 0; i < HB_LEN(flags); i++) {
 		const option_row *o = &option_rows[flags[i]];
 
@@ -219,6 +219,6 @@ const command command_compile = {
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
 				    O_dtype,         O_observer,     O_percentile, O_round,
 				    O_scale_divisor, O_int8_outputs, O_affine, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_min_cosine, O_verify, O_input_source,
-				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_averaging_constant, O_per_channel, O_END},
+				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_averaging_constant, O_per_channel, O_per_tensor, O_END},
 	.run = run,
 };

@@ -275,7 +275,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		.march = m,
 		.low_precision_output = c->a.int8_outputs,
 		.no_bias_correction = c->a.no_bias_correction,
-		.per_channel = c->a.per_channel,
+		.channels = c->a.per_channel ? HB_CHANNELS_ALWAYS : c->a.per_tensor ? HB_CHANNELS_NEVER : HB_CHANNELS_AUTO,
 		.config = config_quant,
 		.config_arg = c->cfg,
 	};

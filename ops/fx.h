@@ -16,7 +16,7 @@
  *   AveragePool    X, mults i32 [n,3] = count, M, e   kernel_shape strides pads ceil_mode count_include_pad to qmin qmax
  *   Reduce         X                                  fn axes keepdims m e to qmin qmax           (a sum is requantized by m, e)
  *   Ew             A [, B [, C]]                      fn ma ea mb eb shift value to qmin qmax     numpy broadcasting
- *   Lut            X, table                           kind to qmin qmax
+ *   Lut            X, table                           kind to qmin qmax                           (int8: 256 entries, or [C,256])
  *   Resize         X, rows i32 [OH,2], cols i32 [OW,2]   mode qmin qmax                           0 nearest, 1 linear
  *   Sample         X, rows i32 [M,OH,OW or 1], cols i32 [M,OH or 1,OW]   mode outside to qmin qmax  Y [M,C,OH,OW]; places, 16 fraction bits
  *   Correlation    A, B                               kernel_size max_displacement stride1 stride2 pad_size m e to qmin qmax

@@ -110,8 +110,10 @@ shape_lut(hb_graph *g, hb_node *n)
 	if (!t->is_const)
 		return hb_need_const(g, n, 1);
 	if (bytes) {
-		if (t->dtype != dt || hb_tensor_elems(t) != 256)
-			return HB_FX_BAD(g, n, "table '%s' is not 256 numbers of type %s", t->name, hb_dtype_name(dt));
+		bool each = t->shape.rank == 2 && out.rank > 1 && t->shape.dim[0] == out.dim[1] && t->shape.dim[1] == 256;
+
+		if (t->dtype != dt || (!each && (t->shape.rank != 1 || t->shape.dim[0] != 256)))
+			return HB_FX_BAD(g, n, "table '%s' is not 256 numbers of type %s, or as many for each channel", t->name, hb_dtype_name(dt));
 	} else {
 		int64_t len = hb_tensor_elems(t);
 
@@ -126,22 +128,31 @@ shape_lut(hb_graph *g, hb_node *n)
 	return hb_fx_out(g, n, dt, &out);
 }
 
+/* A table for all, or the channels in turn with their own. */
 static void
 run_lut(const hb_call *c)
 {
 	const imms *a = c->n->aux;
+	const hb_shape *s = &c->out[0]->shape, *table = &c->in[1]->shape;
+	int64_t len = table->dim[table->rank - 1], channels = table->rank > 1 ? table->dim[0] : 1;
+	hb_split3 k = channels > 1 ? hb_split_at(s, 1) : (hb_split3){ 1, 1, hb_shape_elems(s) };
 	hb_insn i = { .op = HB_I_lut, .engine = HB_V0, .nv = 3 };
-	hb_dtype dt[2] = { c->out[0]->dtype, c->in[0]->dtype };
-	uint8_t *at[3] = { c->out[0]->data, c->in[0]->data, c->in[1]->data };
-	int64_t len = hb_shape_elems(&c->in[1]->shape);
-	hb_nd d;
+	hb_dtype dt[3] = { c->out[0]->dtype, c->in[0]->dtype, c->in[1]->dtype };
 
 	memcpy(i.imm, a->v, sizeof(i.imm));
-	i.v[2] = hb_fx_view(c->in[1]->dtype, 1, &len);
-	hb_nd_init(&d, &c->out[0]->shape);
-	hb_nd_add(&d, &c->out[0]->shape);
-	hb_nd_add(&d, &c->out[0]->shape);
-	hb_fx_run(c->cx, &i, &d, dt, at);
+	for (int64_t at = 0; at < k.outer * channels; at++) {
+		uint8_t *p[3] = { c->out[0]->data, c->in[0]->data, c->in[1]->data };
+		hb_shape plane = { 1, { k.inner } };
+		hb_nd d;
+
+		for (int o = 0; o < 3; o++)
+			p[o] += (o < 2 ? at * k.inner : at % channels * len) * (int64_t)hb_dtype_size(dt[o]);
+		i.v[2] = hb_fx_view(dt[2], 1, &len);
+		hb_nd_init(&d, &plane);
+		hb_nd_add(&d, &plane);
+		hb_nd_add(&d, &plane);
+		hb_fx_run(c->cx, &i, &d, dt, p);
+	}
 }
 
 static const hb_attr_row lut_rows[] = { ROW_INT("kind"), ROW_TO, ROW_CLAMP, { 0 } };

@@ -68,16 +68,65 @@ emit_tables(void *arg, hb_tview *v)
 	return j->lw->emit(j->lw, j->n, &i);
 }
 
+/* Rows [key[1], key[2]) of the tables. */
+static void
+fill_tables(const hb_node *n, const int64_t key[8], void *to)
+{
+	const hb_tensor *t = n->in[1];
+	size_t row = 256 * hb_dtype_size(t->dtype);
+
+	memcpy(to, (const uint8_t *)t->data + (size_t)key[1] * row, (size_t)(key[2] - key[1]) * row);
+}
+
+static hb_status
+emit_each(void *arg, hb_tview *v)
+{
+	table_job *j = arg;
+	hb_insn i = j->insn;
+
+	for (int k = 0; k < 3; k++) {
+		if (k < 2)
+			hb_tview_drop(&v[k], v[k].rank - 1);
+		HB_TRY(hb_lower_operand(j->lw, j->n, &v[k], &i.v[k]));
+	}
+	return j->lw->emit(j->lw, j->n, &i);
+}
+
+/* A table a channel: behind the output's dimensions a last one counts through the entries of each element's. */
+static hb_status
+lower_tables(hb_lower *lw, const hb_node *n, const hb_tile *t, table_job *j, hb_tview v[3])
+{
+	const int64_t key[8] = { -2, t->out.lo[1], t->out.hi[1] }, ext[2] = { key[2] - key[1], 256 };
+	hb_view all;
+
+	HB_TRY(lw->constant(lw, n, key, fill_tables, n->in[1]->dtype, 2, ext, &all));
+	for (int k = 0; k < 2; k++)
+		hb_tview_insert(&v[k], v[k].rank);
+	v[2] = v[1];
+	v[2].space = all.space;
+	v[2].dtype = all.dtype;
+	v[2].buf = all.buf;
+	v[2].base = all.base;
+	v[2].ring = -1;
+	for (int d = 0; d < v[2].rank; d++)
+		v[2].stride[d] = d == 1 ? all.stride[0] : 0;
+	v[2].ext[v[2].rank - 1] = 256;
+	v[2].stride[v[2].rank - 1] = all.stride[1];
+	return hb_tview_unroll(v, 3, HB_VIEW_RANK, 1, emit_each, j);
+}
+
 static hb_status
 lower_lut(hb_lower *lw, const hb_node *n, const hb_tile *t)
 {
 	table_job j = { .lw = lw, .n = n, .insn = { .op = HB_I_lut, .nv = 3 }, .first = 2 };
-	hb_tview v[2];
+	hb_tview v[3];
 
 	j.insn.imm[HB_IMM_lut_kind] = (int32_t)hb_attr_i(n, "kind", 0);
 	hb_lower_clamp(n, &j.insn.imm[HB_IMM_lut_qmin], &j.insn.imm[HB_IMM_lut_qmax]);
 	HB_TRY(lw->view(lw, n, -1, &t->out, &v[0]));
 	HB_TRY(lw->view(lw, n, 0, &t->out, &v[1]));
+	if (n->in[1]->shape.rank > 1)
+		return lower_tables(lw, n, t, &j, v);
 	HB_TRY(hb_lower_param(lw, n, 1, &j.insn.v[2]));
 	return hb_tview_unroll(v, 2, HB_VIEW_RANK, 0, emit_tables, &j);
 }

@@ -299,15 +299,18 @@ rounded(double v, hb_round r)
 	return (int32_t)(r == HB_HALF_UP ? floor(v + 0.5) : rint(v));
 }
 
+/* A table, or one for each channel where scales are a channel's. */
 static hb_tensor *
 byte_table(hb_convert *cv, const hb_node *n, const hb_q *in, int first, const hb_q *out, hb_fx_function *f, const void *arg)
 {
-	hb_tensor *t = hb_fx_const(cv, n, "table", out->dtype, 1, (int64_t[]){ 256 }, NULL);
+	int64_t channels = HB_MAX(HB_MAX(in->nscales, out->nscales), 1);
+	hb_tensor *t = hb_fx_const(cv, n, "table", out->dtype, channels > 1 ? 2 : 1, channels > 1 ? (int64_t[]){ channels, 256 } : (int64_t[]){ 256 }, NULL);
 
 	if (!t)
 		return NULL;
-	for (int i = 0; i < 256; i++) {
-		int32_t y = rounded(level(f(arg, (float)(first + i) * in->scale), out->scale, out->dtype), cv->round);
+	for (int64_t i = 0; i < channels * 256; i++) {
+		double x = (float)(first + i % 256) * hb_q_scale(in, i / 256);
+		int32_t y = rounded(level(f(arg, x), hb_q_scale(out, i / 256), out->dtype), cv->round);
 
 		switch (out->dtype) {
 		case HB_I8:

@@ -181,12 +181,14 @@ check_lut(const hb_insn *i)
 		return "lut's extents differ";
 	if (!is(a, BYTES | HB_BIT(HB_I16) | HB_BIT(HB_I32)) || !is(out, NUMBERS))
 		return "lut's types are none of its own";
-	if (!dense(table))
+	if (table->rank == 1 ? !dense(table) : table->stride[table->rank - 1] != hb_dtype_size(table->dtype))
 		return "lut's table is not dense";
 	switch (i->imm[HB_IMM_lut_kind]) {
 	case 0:
-		if (!is(a, BYTES) || table->rank != 1 || table->ext[0] != 256 || !is(table, NUMBERS))
+		if (!is(a, BYTES) || table->ext[table->rank - 1] != 256 || !is(table, NUMBERS))
 			return "lut by entries takes bytes and 256 integers";
+		if (table->rank > 1 && (table->rank != a->rank + 1 || memcmp(table->ext, a->ext, a->rank * sizeof(*a->ext))))
+			return "lut's tables are not one an element";
 		break;
 	case 1:
 		if (!is(a, HB_BIT(HB_I16) | HB_BIT(HB_I32)) || table->rank != 1 || table->ext[0] % LUT_ROW ||

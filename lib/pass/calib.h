@@ -14,6 +14,7 @@ typedef struct hb_edge {
 	bool tried;			/* of the observer default: its kind is what is being tried, or was taken */
 	bool spare;			/* observed for a file alone: the scale is not this observer's */
 	hb_channels *channels;		/* ranges of channels, where they are wanted; else NULL */
+	float *absmax;			/* magnitude that each of them keeps, once chosen */
 	double *sums;			/* of each channel, where a layer's bias wants means; else NULL */
 	int channel_dim;
 	int64_t count;			/* values in each sum */
@@ -47,9 +48,10 @@ enum { HB_FEW_SAMPLES = 8 };	/* for passes that need scales: enough for means; m
 /* int8 or int16 for every edge: those that share a scale or are added up have one type. */
 hb_status hb_calib_types(hb_calib *c);
 
-/* May t have a scale a channel? And gives it, of these magnitudes, behind the scale that it has. */
+/* May t have a scale a channel? And gives it, behind the scale that it has: of a file of ranges, where that has them; else
+ * of what was observed, where it is asked for or worth it. */
 bool hb_calib_takes_channels(const hb_tensor *t);
-hb_status hb_calib_set_channels(const hb_calib *c, hb_tensor *t, const float *absmax);
+hb_status hb_calib_set_channels(const hb_calib *c, hb_tensor *t, hb_edge *e);
 /* q of all edges, from what was observed. */
 hb_status hb_calib_set_scales(hb_calib *c);
 /* Chooses for the edges whose observer is the default. */

@@ -65,20 +65,6 @@ add_sums(hb_calib *c, const hb_edge *e, const hb_val *v, const float *x, double 
 	hb_parallel(c->g->cx, j.channels, HB_MAX(1, 65536 / HB_MAX(j.outer * j.inner, 1)), sum_channels, &j);
 }
 
-/* v's values as quantized by q, into c->quantized. */
-static void
-fake_quantize(const hb_calib *c, const hb_q *q, const hb_val *v, int64_t n)
-{
-	const float *x = v->data;
-	if (q->nscales == 1) {
-		hb_fake_quant_n(c->g->cx, x, q->scale, q->dtype, c->o->round, c->quantized, n);
-		return;
-	}
-	int64_t inner = hb_shape_span(&v->shape, q->axis + 1, v->shape.rank);
-	for (int64_t at = 0; at < n; at += inner)
-		hb_fake_quant_n(c->g->cx, x + at, q->scales[at / inner % q->nscales], q->dtype, c->o->round, c->quantized + at, inner);
-}
-
 static void
 tap_means(void *arg, hb_tensor *t, const hb_val *v)
 {
@@ -89,7 +75,7 @@ tap_means(void *arg, hb_tensor *t, const hb_val *v)
 		return;
 	add_sums(c, e, v, v->data, e->sums);
 	for (int k = 0; k < 2 && e->mean_q[k].nscales > 0; k++) {
-		fake_quantize(c, &e->mean_q[k], v, n);
+		hb_fake_quant(c->g->cx, v->data, &e->mean_q[k], &v->shape, c->o->round, c->quantized);
 		add_sums(c, e, v, c->quantized, e->qsums[k]);
 	}
 	e->count += n / v->shape.dim[e->channel_dim];

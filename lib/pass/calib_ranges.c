@@ -49,12 +49,9 @@ save_row(hb_calib *c, const hb_tensor *t, const hb_edge *e)
 	row->nonfinite = r.nonfinite;
 	row->observer = hb_observer_name(e->cfg.observer.kind);
 	if (e->channels && t->q.nscales > 1) {
-		float *v = HB_NEW_N(to->arena, float, e->channels->n);
-		if (!v)
+		row->channels = hb_arena_dup(to->arena, e->absmax, sizeof(float) * (size_t)e->channels->n);
+		if (!row->channels)
 			return hb_nomem(c->g->cx, t->name);
-		for (int64_t i = 0; i < e->channels->n; i++)
-			v[i] = HB_MAX(HB_MAX(-e->channels->min[i], e->channels->max[i]), 0.0f);
-		row->channels = v;
 		row->nchannels = e->channels->n;
 	}
 	for (int k = 0; k < 2 && e->means[k]; k++) {

@@ -146,7 +146,7 @@ merge_one(hb_calib *c, const hb_stats *s)
 		if (!e->channels)
 			continue;
 		if (r->channels.p == r->channels.end)
-			return hb_error(c->g->cx, HB_ERR_INPUT, s->path, "stats", "has no ranges of the channels of tensor '%s'; save it with --per-channel",
+			return hb_error(c->g->cx, HB_ERR_INPUT, s->path, "stats", "has no ranges of the channels of tensor '%s': it is of another model, or of other options",
 					t->name);
 		if (!hb_channels_merge(e->channels, &r->channels))
 			return bad(c, s, t);

@@ -135,8 +135,9 @@ observe(hb_calib *c, hb_node *n, hb_tensor *t)
 		e->cfg.observer.whole = c->o->save_stats || c->o->nstats;
 	if (e && !e->observer)
 		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
-	if (e && !e->channels && (c->o->per_channel || e->cfg.observer.kind == HB_OBS_DEFAULT) && hb_calib_takes_channels(t)) {
-		e->channels = hb_channels_new(c->arena, t->shape.dim[1], e->cfg.observer.kind == HB_OBS_MOVING ? e->cfg.observer.averaging_constant : 0);
+	if (e && !e->channels && (c->o->channels != HB_CHANNELS_NEVER || e->cfg.observer.kind == HB_OBS_DEFAULT) && hb_calib_takes_channels(t)) {
+		e->channels = hb_channels_new(c->arena, t->shape.dim[1], e->cfg.observer.kind == HB_OBS_MOVING ? e->cfg.observer.averaging_constant : 0,
+					      e->cfg.observer.kind == HB_OBS_MSE || e->cfg.observer.whole);
 		if (!e->channels)
 			return hb_nomem(c->g->cx, t->name);
 	}
@@ -324,27 +325,8 @@ hb_calib_choose(const hb_calib *c, const hb_edge *e)
 	return q_of(c, e, &r, hb_observer_name(e->cfg.observer.kind));
 }
 
-/* Of a file of ranges, where it has them; else of what was observed, where it is asked for. */
 static hb_status
-set_channels(const hb_calib *c, hb_tensor *t, const hb_edge *e)
-{
-	const hb_range_row *row = c->o->ranges ? hb_ranges_find(c->o->ranges, t->name) : NULL;
-	if (t->is_const || t->q.dtype != HB_I8 || e->cfg.observer.kind == HB_OBS_FIXED || !hb_calib_takes_channels(t))
-		return HB_OK;
-	if (c->o->ranges)
-		return row && row->nchannels == t->shape.dim[1] ? hb_calib_set_channels(c, t, row->channels) : HB_OK;
-	if (!e->channels || !(c->o->per_channel || c->channels_now))
-		return HB_OK;
-	float *absmax = HB_NEW_N(c->arena, float, e->channels->n);
-	if (!absmax)
-		return hb_nomem(c->g->cx, t->name);
-	for (int64_t i = 0; i < e->channels->n; i++)
-		absmax[i] = HB_MAX(HB_MAX(-e->channels->min[i], e->channels->max[i]), 0.0f);
-	return hb_calib_set_channels(c, t, absmax);
-}
-
-static hb_status
-set_observed(hb_calib *c, hb_tensor *t, const hb_edge *e)
+set_observed(hb_calib *c, hb_tensor *t, hb_edge *e)
 {
 	hb_range r;
 	const char *observer;
@@ -357,7 +339,7 @@ set_observed(hb_calib *c, hb_tensor *t, const hb_edge *e)
 	if (r.nonfinite)
 		hb_warn(c->g->cx, t->name, "nonfinite", "%lld values of tensor '%s' were infinite or no number; they were left out",
 			(long long)r.nonfinite, t->name);
-	return set_channels(c, t, e);
+	return hb_calib_set_channels(c, t, e);
 }
 
 static bool
@@ -375,7 +357,7 @@ hb_status
 hb_calib_set_scales(hb_calib *c)
 {
 	for (hb_tensor *t = c->g->tensors; t; t = t->next) {
-		const hb_edge *e = t->user;
+		hb_edge *e = t->user;
 		if (e && e->observer && !e->spare)
 			HB_TRY(set_observed(c, t, e));
 	}

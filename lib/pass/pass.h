@@ -123,13 +123,18 @@ typedef struct hb_stats {		/* what options' save_stats got, in a file */
 	hb_cursor bytes;
 } hb_stats;
 
+typedef enum hb_by_channel {
+	HB_CHANNELS_AUTO,		/* where they take much of the noise away */
+	HB_CHANNELS_ALWAYS, HB_CHANNELS_NEVER
+} hb_by_channel;
+
 typedef struct hb_calib_options {
 	const hb_march *march;		/* what may stay int32 */
 	hb_qconfig activations;		/* default mse, HB_I8 */
 	hb_round round;
 	bool divisor_qmax;
 	bool low_precision_output;	/* model outputs of conv and gemm are quantized, not int32 */
-	bool per_channel;		/* a scale a channel where the readers are depthwise convolutions */
+	hb_by_channel channels;		/* scales a channel of activations that depthwise convolutions or lookups alone read */
 	bool no_bias_correction;	/* biases do not make up for what rounding the weights takes off the mean output */
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */
 	hb_status (*sample)(void *arg, int64_t k, hb_val *in, bool *more);

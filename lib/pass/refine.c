@@ -17,7 +17,7 @@ layer_of(hb_graph *g, hb_node *n, hb_layer *l)
 
 	if (*n->domain || !(conv || transposed || gemm || matmul) || n->on != HB_ON_BPU || !w->is_const || w->dtype != HB_F32)
 		return false;
-	if (w->q.from != HB_Q_OPEN || n->in[0]->is_const || n->in[0]->q.nscales != 1 || !hb_tensor_elems(w) || !hb_tensor_elems(n->out[0]))
+	if (w->q.from != HB_Q_OPEN || n->in[0]->is_const || n->in[0]->q.nscales < 1 || !hb_tensor_elems(w) || !hb_tensor_elems(n->out[0]))
 		return false;
 	if (matmul && w->shape.rank != 2)
 		return false;
@@ -235,7 +235,7 @@ fake_quantize(hb_graph *g, hb_walk *w, int lanes, const hb_tensor *t, const hb_r
 	bool read = false;
 	hb_layer l;
 
-	if (!t || t->dtype != HB_F32 || t->q.nscales != 1 || (t->q.dtype != HB_I8 && t->q.dtype != HB_I16))
+	if (!t || t->dtype != HB_F32 || t->q.nscales < 1 || (t->q.dtype != HB_I8 && t->q.dtype != HB_I16))
 		return HB_OK;
 	for (size_t i = 0; i < t->nuses && !read; i++)
 		read = t->uses[i].index == 0 && layer_of(g, t->uses[i].node, &l);
@@ -244,7 +244,7 @@ fake_quantize(hb_graph *g, hb_walk *w, int lanes, const hb_tensor *t, const hb_r
 	for (int k = lanes; k < (read ? 3 : 2) * lanes; k++) {
 		hb_val *v = hb_walk_val(w, t, k);
 
-		hb_fake_quant_n(g->cx, v->data, t->q.scale, t->q.dtype, o->round, v->data, hb_shape_elems(&v->shape));
+		hb_fake_quant(g->cx, v->data, &t->q, &v->shape, o->round, v->data);
 	}
 	return HB_OK;
 }

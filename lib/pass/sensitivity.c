@@ -12,7 +12,7 @@ could_rise(const hb_march *m, const hb_tensor *t)
 {
 	const hb_node *n = t->producer;
 
-	if (t->is_const || t->dtype != HB_F32 || (t->q.dtype != HB_I8 && (m || t->q.dtype != HB_I16)) || t->q.nscales != 1 || t->q.from != HB_Q_OPEN)
+	if (t->is_const || t->dtype != HB_F32 || (t->q.dtype != HB_I8 && (m || t->q.dtype != HB_I16)) || t->q.nscales < 1 || t->q.from != HB_Q_OPEN)
 		return false;
 	if (n && n->on == HB_ON_BPU) {
 		hb_role role = n->group ? n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role : n->op->role;
@@ -82,7 +82,7 @@ probe_edge(probe *p, hb_tensor *t, int samples, double *noise)
 	for (int k = 0; k < samples; k++) {
 		HB_TRY(hb_walk_copy(p->w, t, 2 * k, 2 * k + 1));
 		hb_val *v = hb_walk_val(p->w, t, 2 * k + 1);
-		hb_fake_quant_n(p->g->cx, v->data, t->q.scale, t->q.dtype, p->o->round, v->data, hb_shape_elems(&v->shape));
+		hb_fake_quant(p->g->cx, v->data, &t->q, &v->shape, p->o->round, v->data);
 	}
 	for (hb_node *n = t->producer ? t->producer->next : p->g->first; n; n = n->next)
 		if (reads_changed(p, n))

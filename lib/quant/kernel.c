@@ -437,7 +437,8 @@ ew(hb_ctx *cx, const hb_insn *i, uint8_t *const *at)
 
 typedef struct lut_job {
 	const hb_insn *i;
-	int64_t table[256];		/* kind 0 */
+	int64_t table[256];		/* kind 0, where one serves all */
+	bool each;			/* kind 0: the third view says where each element's is */
 	const uint8_t *seg;		/* kind 1 */
 	int64_t nseg, seg_step;
 	int64_t lo, hi;
@@ -474,6 +475,23 @@ lut_segment(const lut_job *j, int64_t x)
 	return (y0 * (((int64_t)1 << sh) - f) + y1 * f + ((int64_t)1 << (sh + frac - 1))) >> (sh + frac);
 }
 
+/* Each element by the table that the third view has for it. */
+static void
+look_up_each(const lut_job *j, uint8_t *const *p, const int64_t *step, int64_t n)
+{
+	hb_dtype to = j->i->v[0].dtype, of = j->i->v[2].dtype;
+	uint8_t flip = j->i->v[1].dtype == HB_I8 ? 0x80 : 0;
+	int64_t size = (int64_t)hb_dtype_size(of), x[CHUNK];
+
+	for (int64_t at = 0; at < n; at += CHUNK) {
+		int64_t m = HB_MIN(CHUNK, n - at);
+
+		for (int64_t k = at; k < at + m; k++)
+			hb_load64(p[2] + k * step[2] + (p[1][k * step[1]] ^ flip) * size, size, of, 1, &x[k - at]);
+		hb_store64(p[0] + at * step[0], step[0], to, m, x, j->lo, j->hi);
+	}
+}
+
 static void
 lut_inner(const void *arg, uint8_t *const *p, const int64_t *step, int64_t n)
 {
@@ -481,6 +499,10 @@ lut_inner(const void *arg, uint8_t *const *p, const int64_t *step, int64_t n)
 	const hb_view *out = &j->i->v[0], *a = &j->i->v[1];
 	int64_t x[CHUNK];
 
+	if (j->each) {
+		look_up_each(j, p, step, n);
+		return;
+	}
 	if (j->i->imm[HB_IMM_lut_kind] == 0 && a->dtype == HB_I8 && out->dtype == HB_I8) {
 		for (int64_t k = 0; k < n; k++)
 			p[0][k * step[0]] = (uint8_t)j->table[p[1][k * step[1]] ^ 0x80];
@@ -506,19 +528,22 @@ lut_inner(const void *arg, uint8_t *const *p, const int64_t *step, int64_t n)
 static void
 lut(hb_ctx *cx, const hb_insn *i, uint8_t *const *at)
 {
-	const hb_view *v[2] = { &i->v[0], &i->v[1] }, *t = &i->v[2];
+	const hb_view *t = &i->v[2];
+	hb_view first = *t;			/* entry of each table */
+	const hb_view *v[3] = { &i->v[0], &i->v[1], &first };
 	hb_dtype dt = i->v[0].dtype;
 	lut_job j = {
-		.i = i, .lo = HB_MAX(i->imm[HB_IMM_lut_qmin], hb_qmin(dt)), .hi = HB_MIN(i->imm[HB_IMM_lut_qmax], hb_qmax(dt)),
+		.i = i, .each = i->imm[HB_IMM_lut_kind] == 0 && t->rank > 1, .lo = HB_MAX(i->imm[HB_IMM_lut_qmin], hb_qmin(dt)), .hi = HB_MIN(i->imm[HB_IMM_lut_qmax], hb_qmax(dt)),
 		.seg = at[2], .nseg = t->ext[0] / LUT_ROW, .seg_step = t->stride[0],
 	};
 
-	if (i->imm[HB_IMM_lut_kind] == 0) {
+	first.rank--;
+	if (i->imm[HB_IMM_lut_kind] == 0 && !j.each) {
 		hb_load64(at[2], t->stride[0], t->dtype, HB_MIN(t->ext[0], 256), j.table);
 		for (int k = 0; k < 256; k++)
 			j.table[k] = hb_clamp64(j.table[k], j.lo, j.hi);
 	}
-	walk_views(cx, 2, v, at, lut_inner, &j);
+	walk_views(cx, j.each ? 3 : 2, v, at, lut_inner, &j);
 }
 
 /* ---- reduce: rows, cols, channels ---- */

@@ -1,4 +1,4 @@
-/* observer.h: what an observer holds, shared by observer.c, observer_state.c and torch_hist.c. */
+/* observer.h: what an observer holds, shared by observer.c, observer_state.c, channels.c and torch_hist.c. */
 #ifndef HB_QUANT_OBSERVER_H
 #define HB_QUANT_OBSERVER_H
 
@@ -28,6 +28,12 @@ struct hb_observer {
 
 /* Bins become 2^exponent wide where they are narrower. */
 void hb_observer_grow(hb_observer *o, int exponent);
+
+/* Of files of statistics: a finite float, and `count` bins; get_bins adds bin i to bins[i >> fold] and returns the sum. */
+void hb_put_f32(hb_buf *b, float v);
+float hb_get_f32(hb_cursor *c);
+void hb_put_bins(hb_buf *b, const uint64_t *bins, int count);
+uint64_t hb_get_bins(hb_cursor *c, uint64_t *bins, int count, int fold);
 
 /* torch's HistogramObserver (torch/ao/quantization/observer.py). */
 bool hb_torch_hist_new(hb_arena *a, hb_observer *o);

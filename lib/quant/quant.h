@@ -27,6 +27,8 @@ void hb_quantize_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round r,
 void hb_dequantize_n(hb_ctx *cx, const void *q, hb_dtype dt, float s, float *dst, int64_t n);
 /* x' = Q(x) * s. dst may be x. */
 void hb_fake_quant_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round r, float *dst, int64_t n);
+/* A tensor of shape s as q says, a scale a channel where it has them. */
+void hb_fake_quant(hb_ctx *cx, const float *x, const hb_q *q, const hb_shape *s, hb_round r, float *dst);
 
 /* ---- requantization: y = (acc * M + 2^(30-e)) >> (31-e), half up, exact ---- */
 
@@ -91,15 +93,21 @@ void hb_observer_save(const hb_observer *o, hb_buf *b);
  * no such thing. */
 bool hb_observer_merge(hb_observer *o, hb_cursor *c);
 
-/* Ranges of each channel of a tensor: running, or moving averages with constant c (0: running). */
+/* What is seen of each channel of a tensor: its range, running or as moving averages with constant c (0: running), and
+ * a histogram of at most some thousands of its values a sample. */
 typedef struct hb_channels {
 	int64_t n, samples;
 	double averaging_constant;
 	float *min, *max;		/* n each, of finite values; 0 before the first */
+	int *exponent;			/* of each channel's bins: 2^exponent wide */
+	uint32_t *bins;			/* of each channel: those of its values from 0 on, as many of those below; NULL: not wanted */
 } hb_channels;
-hb_channels *hb_channels_new(hb_arena *a, int64_t n, double averaging_constant);
+hb_channels *hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, bool histogram);
 /* One sample: x[outer][n][inner]. */
 void hb_channels_add(hb_ctx *cx, hb_channels *ch, const float *x, int64_t outer, int64_t inner);
+/* The magnitude that each channel keeps as qint8, n of them: with mse and histograms the one with the least squared error
+ * (behind cfg's reader, where it has one), else that of its range. */
+void hb_channels_absmax(hb_ctx *cx, const hb_channels *ch, const hb_observer_cfg *cfg, float *absmax);
 void hb_channels_save(const hb_channels *ch, hb_buf *b);
 bool hb_channels_merge(hb_channels *ch, hb_cursor *c);
 

@@ -249,3 +249,12 @@ hb_fake_quant_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round r, fl
 
 	hb_parallel(cx, n, GRAIN, run_fake, &j);
 }
+
+void
+hb_fake_quant(hb_ctx *cx, const float *x, const hb_q *q, const hb_shape *s, hb_round r, float *dst)
+{
+	int64_t n = hb_shape_elems(s), inner = q->nscales > 1 ? hb_shape_span(s, q->axis + 1, s->rank) : n;
+
+	for (int64_t at = 0; at < n; at += inner)
+		hb_fake_quant_n(cx, x + at, hb_q_scale(q, at / inner % HB_MAX(q->nscales, 1)), q->dtype, r, dst + at, inner);
+}

@@ -124,7 +124,7 @@ run_graph(hb_graph *g, const hb_val *in, float *y)
 
 /* SQNR of the fixed-point graph; `apart`: how many steps of the output it is from the fake-quantized one at most. */
 static double
-loss(bool per_channel, hb_dtype dt, double *apart, int *nscales)
+loss(hb_by_channel channels, hb_dtype dt, double *apart, int *nscales)
 {
 	enum { OUT = CHANNELS * (SIDE - 2) * (SIDE - 2) };
 	static float data[3 * SIDE * SIDE], real[OUT], fixed[OUT], fake[OUT];
@@ -133,7 +133,7 @@ loss(bool per_channel, hb_dtype dt, double *apart, int *nscales)
 	hb_graph *g = depthwise(cx), *fx, *qdq;
 	hb_calib_options o = {
 		.activations = { .dtype = dt, .observer = { .kind = HB_OBS_MINMAX } }, .low_precision_output = true, .sample = sample, .arg = &f,
-		.per_channel = per_channel,
+		.channels = channels,
 	};
 	hb_val in = { HB_F32, g->inputs[0]->shape, data };
 	hb_measure m = { 0 };
@@ -160,15 +160,19 @@ channels_before_a_depthwise_convolution_have_scales_of_their_own(void **state)
 {
 	double apart;
 	int n;
-	double one = loss(false, HB_I8, &apart, &n);
+	double one = loss(HB_CHANNELS_NEVER, HB_I8, &apart, &n);
 
 	(void)state;
 	assert_int_equal(n, 1);
-	double each = loss(true, HB_I8, &apart, &n);
+	double each = loss(HB_CHANNELS_ALWAYS, HB_I8, &apart, &n);
 	assert_int_equal(n, CHANNELS);
 	assert_true(apart <= 1.01);
 	assert_true(each > one + 10);
-	loss(true, HB_I16, &apart, &n);
+	each = loss(HB_CHANNELS_AUTO, HB_I8, &apart, &n);
+	assert_int_equal(n, CHANNELS);
+	assert_true(apart <= 1.01);
+	assert_true(each > one + 8);
+	loss(HB_CHANNELS_ALWAYS, HB_I16, &apart, &n);
 	assert_int_equal(n, 1);
 }
 

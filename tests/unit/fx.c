@@ -99,6 +99,7 @@ tables(void **state)
 
 	(void)state;
 	refused(g, node(g, "Lut", data(g, HB_I8, test_shape(1, 9)), ints_of(g, HB_I8, test_shape(1, 255), bytes), NULL), &log, "256 numbers");
+	refused(g, node(g, "Lut", data(g, HB_I8, test_shape(2, 3, 2)), ints_of(g, HB_I8, test_shape(2, 1, 256), bytes), NULL), &log, "for each channel");
 	seg[2] = seg[70] = 8;
 	n = node(g, "Lut", data(g, HB_I16, test_shape(1, 9)), ints_of(g, HB_I32, test_shape(1, 136), seg), NULL);
 	refused(g, n, &log, "kind is 0");

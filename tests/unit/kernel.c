@@ -568,7 +568,8 @@ lut_trial(uint64_t seed)
 	static const hb_dtype byte_types[] = { HB_I8, HB_U8, HB_BOOL };
 	hb_dtype at = bytes ? some_type(byte_types, 3) : next() % 4 ? HB_I16 : HB_I32, ot = some_type(numbers, 4);
 	uint32_t ext[2] = { (uint32_t)range(1, 30), (uint32_t)range(1, 50) }, c[2] = { 0 }, nseg = (uint32_t)range(1, 9);
-	uint32_t len = bytes ? 256 : nseg * 68;
+	uint32_t len = bytes ? 256 : nseg * 68, tables = 1;
+	int along = bytes ? range(-1, 1) : -1;	/* the dimension that has a table for each index, or none */
 	int32_t apart = range(1, 13000);
 
 	im[HB_IMM_lut_kind] = !bytes;
@@ -577,9 +578,16 @@ lut_trial(uint64_t seed)
 	make(&o[1], at, 2, ext, next() % 2, true);
 	o[2].v = (hb_view){ .space = HB_S0, .dtype = bytes ? ot : HB_I32, .rank = 1, .ext = { len } };
 	o[2].v.stride[0] = (uint32_t)hb_dtype_size(o[2].v.dtype);
-	o[2].bytes = len * o[2].v.stride[0];
+	if (along >= 0) {
+		hb_view *t = &o[2].v;
+
+		tables = ext[along];
+		*t = (hb_view){ .space = HB_S0, .dtype = ot, .rank = 3, .ext = { ext[0], ext[1], len }, .stride = { [2] = t->stride[0] } };
+		t->stride[along] = len * t->stride[2];
+	}
+	o[2].bytes = len * tables * (uint32_t)hb_dtype_size(o[2].v.dtype);
 	o[2].mem = malloc(o[2].bytes);
-	for (uint32_t k = 0; k < len; k++) {
+	for (uint32_t k = 0; k < len * tables; k++) {
 		int32_t x = bytes ? range(hb_qmin(ot), hb_qmax(ot)) : range(-8000000, 8000000);
 
 		if (!bytes && k % 68 == 0)
@@ -588,16 +596,18 @@ lut_trial(uint64_t seed)
 			x = range(0, 10);
 		if (!bytes && k % 68 == 2)
 			x = range(1, 12);
-		put(&o[2], &k, x);
+		uint32_t to[3] = { along == 0 ? k / len : 0, along == 1 ? k / len : 0, k % len };
+
+		put(&o[2], along < 0 ? &k : to, x);
 	}
 	want = copy_of(&o[0]);
 	do {
 		int64_t x = get(&o[1], c), y;
 
 		if (bytes) {
-			uint32_t k = (uint32_t)(at == HB_I8 ? x + 128 : x);
+			uint32_t k = (uint32_t)(at == HB_I8 ? x + 128 : x), of[3] = { c[0], c[1], k };
 
-			y = get(&o[2], &k);
+			y = get(&o[2], along < 0 ? &k : of);
 		} else {
 			uint32_t s = 0, k;
 			int64_t sh, fr, d, f;

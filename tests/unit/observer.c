@@ -235,7 +235,7 @@ channels_have_ranges_of_their_own_and_merge(void **state)
 {
 	enum { C = 5, INNER = N / 2 / C };
 	hb_ctx *cx = test_ctx(NULL, 2);
-	hb_channels *ch = hb_channels_new(cx->arena, C, 0), *sum = hb_channels_new(cx->arena, C, 0);
+	hb_channels *ch = hb_channels_new(cx->arena, C, 0, false), *sum = hb_channels_new(cx->arena, C, 0, false);
 	hb_buf bytes = { .cx = cx };
 
 	(void)state;
@@ -255,17 +255,17 @@ channels_have_ranges_of_their_own_and_merge(void **state)
 				}
 		assert_true(ch->min[k] == lo && ch->max[k] == hi);
 	}
-	hb_channels *second = hb_channels_new(cx->arena, C, 0);
+	hb_channels *second = hb_channels_new(cx->arena, C, 0, false);
 	hb_channels_add(cx, second, b, 2, INNER);
 	hb_channels_save(second, &bytes);
 	hb_cursor c = { .p = (uint8_t *)bytes.p, .end = (uint8_t *)bytes.p + bytes.len };
 	assert_true(hb_channels_merge(sum, &c) && hb_channels_merge(sum, &c));
 	assert_memory_equal(sum->min, ch->min, C * sizeof(float));
 	assert_memory_equal(sum->max, ch->max, C * sizeof(float));
-	hb_channels *moving = hb_channels_new(cx->arena, C, 0.01);
+	hb_channels *moving = hb_channels_new(cx->arena, C, 0.01, false);
 	hb_channels_add(cx, moving, a, 2, INNER);
 	hb_channels_add(cx, moving, b, 2, INNER);
-	hb_channels *first = hb_channels_new(cx->arena, C, 0);
+	hb_channels *first = hb_channels_new(cx->arena, C, 0, false);
 	hb_channels_add(cx, first, a, 2, INNER);
 	for (int k = 0; k < C; k++)
 		near(moving->max[k], first->max[k] + 0.01 * (second->max[k] - first->max[k]), 1e-6);
