@@ -319,6 +319,7 @@ hb_status hbm_open(cli *c, const char *path, const hb_march **m, hb_program **ou
 
 /* Whether an open graph holds hbcc's fixed-point operators, or QuantizeLinear. */
 form graph_form(const hb_graph *g);
+const char *form_name(form f);		/* as --emit takes it */
 
 /* ---- reports (report.c) ---- */
 
@@ -332,6 +333,7 @@ void table_text(const table *t, FILE *f);
 void table_markdown(const table *t, FILE *f);
 hb_arena *table_arena(const table *t);
 void table_html(const table *t, hb_buf *b);
+bool table_has_rows(const table *t);	/* beside the heads */
 
 /* Text that may stand in JSON or on a terminal: invalid UTF-8 and control characters replaced. */
 const char *clean(cli *c, const char *s);
@@ -342,6 +344,8 @@ json_t *js_shape(const hb_shape *s);
 json_t *json_report(const char *schema);
 /* Prints to stdout, or writes `path`; releases j. */
 hb_status json_out(cli *c, json_t *j, const char *path);
+/* --output goes with a report's --format json or html; else HB_ERR_USAGE. */
+hb_status report_output_check(cli *c);
 
 /* A name made fit to be a file name (DESIGN 4); unique among those in `used`. */
 const char *file_name_of(cli *c, const char *name, hb_map *used);

@@ -8,13 +8,11 @@
 static form
 form_of(const char *name)
 {
-	static const char *const names[] = {[FORM_ONNX] = "onnx", [FORM_FUSED] = "fused", [FORM_QDQ] = "qdq",
-					    [FORM_HBIR] = "hbir", [FORM_PLAN] = "plan",   [FORM_HBM] = "hbm"};
+	form f = FORM_ONNX;
 
-	for (size_t i = 0; name && i < HB_LEN(names); i++)
-		if (!strcmp(names[i], name))
-			return (form)i;
-	return FORM_HBM;
+	while (f < FORM_HBM && (!name || strcmp(form_name(f), name)))
+		f++;
+	return f;
 }
 
 static const char *

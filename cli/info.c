@@ -72,7 +72,6 @@ text_port(cli *c, const char *what, const hb_tensor *t)
 static hb_status
 info_onnx(cli *c, const char *path, bool json)
 {
-	static const char *const forms[] = {[FORM_ONNX] = "onnx", [FORM_QDQ] = "qdq", [FORM_HBIR] = "hbir"};
 	hb_graph *g;
 	size_t nops;
 	uint64_t params = 0, bytes = 0;
@@ -94,7 +93,7 @@ info_onnx(cli *c, const char *path, bool json)
 	int nodes = g->nnodes;
 	HB_TRY(hb_pass_shapes(g, false));
 	if (!json) {
-		printf("%-10s  %s\n", "form", forms[f]);
+		printf("%-10s  %s\n", "form", form_name(f));
 		printf("%-10s  %s\n", "graph", g->name ? clean(c, g->name) : "");
 		printf("%-10s  %s %s\n", "producer", g->producer ? clean(c, g->producer) : "",
 		       g->producer_version ? clean(c, g->producer_version) : "");
@@ -118,7 +117,7 @@ info_onnx(cli *c, const char *path, bool json)
 	}
 	json_t *r = json_report("hbcc.info/1"), *in = json_array(), *out = json_array(), *counts = json_object(),
 	       *sets = json_object(), *meta = json_object();
-	json_object_set_new(r, "form", json_string(forms[f]));
+	json_object_set_new(r, "form", json_string(form_name(f)));
 	json_object_set_new(r, "graph", js(c, g->name));
 	json_object_set_new(r, "producer", js(c, g->producer));
 	json_object_set_new(r, "ir_version", json_integer(g->ir_version));

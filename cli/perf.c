@@ -1,6 +1,6 @@
 /* perf.c: hbcc perf: what a frame costs, by the estimator on the very instructions of the .hbm; gates for build
  * pipelines. The keys of `summary` are those of the static performance reports that scripts know. */
-#include "cli/cli.h"
+#include "cli/html.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -351,12 +351,9 @@ out_html(const perf *f)
 {
 	hb_buf b = {.cx = f->c->cx};
 
-	hb_buf_str(&b,
-		   "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>hbcc perf</title>\n<style>"
-		   "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
-		   "td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
-		   ".bars{display:flex;align-items:flex-end;height:120px;border-bottom:1px solid #888}"
-		   ".bars i{flex:1;background:#36c;margin:0 1px}</style></head><body>\n<h1>Model performance</h1>\n");
+	html_begin(&b, "Model performance",
+		   ".bars{display:flex;align-items:flex-end;height:120px;border-bottom:1px solid var(--line)}"
+		   ".bars i{flex:1;background:var(--a);margin:0 1px}");
 	table_html(summary_table(f), &b);
 	hb_buf_printf(&b, "<h2>MAC array in use, by intervals of %.4g ms</h2>\n<div class=\"bars\">",
 		      (double)f->interval * f->us / 1e3);
@@ -365,14 +362,7 @@ out_html(const perf *f)
 			      HB_MIN(100.0, f->mac[i] / (double)f->interval / HB_MAX(f->p->cores, 1) * 100));
 	hb_buf_str(&b, "</div>\n<h2>Layers</h2>\n");
 	table_html(layer_table(f), &b);
-	hb_buf_str(&b, "</body></html>\n");
-	hb_status st = b.bad ? hb_nomem(f->c->cx, NULL) : HB_OK;
-	if (st == HB_OK && f->c->a.output)
-		st = hb_file_write(f->c->cx, f->c->a.output, b.p, b.len);
-	else if (st == HB_OK)
-		fwrite(b.p, 1, b.len, stdout);
-	hb_buf_free(&b);
-	return st;
+	return html_end(f->c, &b);
 }
 
 static hb_status
@@ -492,8 +482,7 @@ run(cli *c)
 
 	if (c->set[O_tolerance] && !c->a.baseline)
 		return hb_error(c->cx, HB_ERR_USAGE, "--tolerance", "option", "goes with --baseline");
-	if (c->a.output && (!c->a.format || !strcmp(c->a.format, "text")) && config_said(c, O_output))
-		return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "goes with --format json or html; text goes to standard output");
+	HB_TRY(report_output_check(c));
 	if (is_hbm(c->files[0])) {
 		HB_TRY(compiled_check(c));
 		HB_TRY(hbm_open(c, c->files[0], &f.m, &p));

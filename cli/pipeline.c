@@ -74,6 +74,15 @@ model_read(cli *c, const char *path, hb_graph **out)
 	return config_edit(c, *out);
 }
 
+const char *
+form_name(form f)
+{
+	static const char *const names[] = {[FORM_ONNX] = "onnx", [FORM_FUSED] = "fused", [FORM_QDQ] = "qdq",
+					    [FORM_HBIR] = "hbir", [FORM_PLAN] = "plan",   [FORM_HBM] = "hbm"};
+
+	return names[f];
+}
+
 form
 graph_form(const hb_graph *g)
 {

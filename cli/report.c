@@ -1,5 +1,5 @@
 /* report.c: text tables, JSON, and names made fit for terminals, JSON and files. */
-#include "cli/cli.h"
+#include "cli/html.h"
 
 #include <errno.h>
 #include <math.h>
@@ -121,6 +121,12 @@ table_cellf(table *t, const char *fmt, ...)
 	table_cell(t, hb_arena_str(t->c->arena, text));
 }
 
+bool
+table_has_rows(const table *t)
+{
+	return t && t->n > t->ncols;
+}
+
 void
 table_text(const table *t, FILE *f)
 {
@@ -160,39 +166,43 @@ table_markdown(const table *t, FILE *f)
 	}
 }
 
-static void
-html_text(hb_buf *b, const char *s)
+/* Figures, or the lack of one, in every row of a column that is not the first, which names rows. */
+static bool
+has_figures(const table *t, size_t column)
 {
-	for (; *s; s++) {
-		const char *e = *s == '<'   ? "&lt;"
-				: *s == '>' ? "&gt;"
-				: *s == '&' ? "&amp;"
-				: *s == '"' ? "&quot;"
-					    : NULL;
+	bool all = column > 0;
 
-		if (e)
-			hb_buf_str(b, e);
-		else
-			hb_buf_add(b, s, 1);
+	for (size_t i = t->ncols + column; i < t->n; i += t->ncols) {
+		char *end;
+
+		strtod(t->cells[i], &end);
+		all &= (end != t->cells[i] && !*end) || !strcmp(t->cells[i], "--");
 	}
+	return all;
 }
 
 void
 table_html(const table *t, hb_buf *b)
 {
-	if (!t)
+	bool *figures = t ? HB_NEW_N(t->c->arena, bool, t->ncols) : NULL;
+
+	if (!figures) {
+		b->bad = true;
 		return;
-	hb_buf_str(b, "<table>\n");
+	}
+	for (size_t k = 0; k < t->ncols; k++)
+		figures[k] = has_figures(t, k);
+	hb_buf_str(b, "<div class=\"wide\"><table>\n");
 	for (size_t i = 0; i + t->ncols <= t->n; i += t->ncols) {
 		hb_buf_str(b, "<tr>");
 		for (size_t k = 0; k < t->ncols; k++) {
-			hb_buf_str(b, i ? "<td>" : "<th>");
+			hb_buf_str(b, !i ? "<th>" : figures[k] ? "<td class=\"n\">" : "<td>");
 			html_text(b, t->cells[i + k]);
 			hb_buf_str(b, i ? "</td>" : "</th>");
 		}
 		hb_buf_str(b, "</tr>\n");
 	}
-	hb_buf_str(b, "</table>\n");
+	hb_buf_str(b, "</table></div>\n");
 }
 
 /* ---- JSON ---- */
@@ -246,6 +256,14 @@ json_out(cli *c, json_t *j, const char *path)
 	}
 	free(text);
 	return st;
+}
+
+hb_status
+report_output_check(cli *c)
+{
+	if (c->a.output && (!c->a.format || !strcmp(c->a.format, "text")) && config_said(c, O_output))
+		return hb_error(c->cx, HB_ERR_USAGE, "--output", "option", "goes with --format json or html; text goes to standard output");
+	return HB_OK;
 }
 
 /* ---- names ---- */
