@@ -236,8 +236,29 @@ no_hazards(proof *p, const hb_program *prog)
 			n, h.first, h.second, h.segment);
 }
 
+typedef struct held { /* of an output, fixed point against float */
+	hb_measure m;
+	int64_t equal, seen; /* of values that are no floats */
+} held;
+
+static void
+hold_output(held *h, const hb_val *ref, const hb_val *got)
+{
+	int64_t n = hb_shape_elems(&ref->shape);
+
+	if (!hb_shape_eq(&ref->shape, &got->shape) || ref->dtype != got->dtype)
+		return;
+	if (ref->dtype == HB_F32) {
+		hb_measure_add(&h->m, ref->data, got->data, n);
+		return;
+	}
+	h->seen += n;
+	for (int64_t k = 0; k < n; k++)
+		h->equal += value_at(ref, k) == value_at(got, k);
+}
+
 static hb_status
-run_all(proof *p, const hb_graph *fixed, hb_exec *ex, hb_sim *sim, hb_val *a, hb_val *b, hb_measure *m, int64_t *n)
+run_all(proof *p, const hb_graph *fixed, hb_exec *ex, hb_sim *sim, hb_val *a, hb_val *b, held *h, int64_t *n)
 {
 	bool more = true;
 
@@ -250,8 +271,7 @@ run_all(proof *p, const hb_graph *fixed, hb_exec *ex, hb_sim *sim, hb_val *a, hb
 		HB_TRY(hb_sim_run(sim, p->in, b));
 		HB_TRY(same_outputs(p, fixed, a, b, *n));
 		for (size_t i = 0; i < HB_MIN(fixed->noutputs, p->g->noutputs); i++)
-			if (a[i].dtype == HB_F32 && p->out[i].dtype == HB_F32 && hb_shape_eq(&a[i].shape, &p->out[i].shape))
-				hb_measure_add(&m[i], p->out[i].data, a[i].data, hb_shape_elems(&a[i].shape));
+			hold_output(&h[i], &p->out[i], &a[i]);
 	}
 }
 
@@ -260,14 +280,14 @@ proof_program(proof *p, hb_graph *fixed, const hb_march *march, const hb_buf *fi
 {
 	cli *c = p->c;
 	hb_val *a = HB_NEW_N(c->arena, hb_val, fixed->noutputs + 1), *b = HB_NEW_N(c->arena, hb_val, fixed->noutputs + 1);
-	hb_measure *m = HB_NEW_N(c->arena, hb_measure, HB_MAX(fixed->noutputs, p->g->noutputs) + 1);
+	held *outs = HB_NEW_N(c->arena, held, HB_MAX(fixed->noutputs, p->g->noutputs) + 1);
 	hb_sim_options o = {.tags = true};
 	hb_sim *sim = NULL;
 	hb_hbm h;
 	int64_t n = 0;
 	hb_status st;
 
-	if (!a || !b || !m)
+	if (!a || !b || !outs)
 		return hb_nomem(c->cx, NULL);
 	HB_TRY(hb_hbm_read(c->cx, (const uint8_t *)file->p, file->len, c->arena, &h));
 	HB_TRY(no_hazards(p, h.programs[0]));
@@ -276,14 +296,21 @@ proof_program(proof *p, hb_graph *fixed, const hb_march *march, const hb_buf *fi
 	if (ex)
 		st = hb_sim_new(c->cx, h.programs[0], &march->fig, &o, &sim);
 	if (sim)
-		st = run_all(p, fixed, ex, sim, a, b, m, &n);
+		st = run_all(p, fixed, ex, sim, a, b, outs, &n);
 	hb_sim_free(sim);
 	hb_exec_free(ex);
 	HB_TRY(st);
-	for (size_t i = 0; i < p->g->noutputs; i++)
-		if (m[i].n)
-			printf("verified: fixed point against float, output '%s': cosine %.6f\n", clean(c, p->g->outputs[i]->name),
-			       hb_measure_cosine(&m[i]));
+	for (size_t i = 0; i < p->g->noutputs; i++) {
+		const char *name = clean(c, p->g->outputs[i]->name);
+
+		if (outs[i].m.n)
+			printf("verified: fixed point against float, output '%s': cosine %.6f\n", name, hb_measure_cosine(&outs[i].m));
+		else if (outs[i].seen)
+			printf("verified: fixed point against float, output '%s': %.4g %% of the values are equal\n", name,
+			       (double)outs[i].equal / (double)outs[i].seen * 100);
+		else
+			printf("verified: fixed point against float, output '%s': no values to compare\n", name);
+	}
 	printf("verified: the program equals fixed point bit for bit over %lld %ssamples, %zu outputs; no hazard\n", (long long)n,
 	       p->data ? "" : "noise ", fixed->noutputs);
 	return HB_OK;
