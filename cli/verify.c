@@ -148,23 +148,47 @@ name_worst(verify *v)
 	if (first)
 		hb_note(c->cx, NULL, "first-below", "the first below %g is %s '%s': %.6f", c->a.min_cosine, verify_node(first)->op_type,
 			verify_name(v, first), hb_measure_cosine(&first->measure));
+	if (!n)
+		hb_note(c->cx, NULL, "worst", "no layer is seen: compile --debug, or compare the hbir form");
 	for (size_t i = 0; i < HB_MIN(n, WORST); i++)
 		hb_note(c->cx, NULL, "worst", "%zu. %s '%s': %.6f", i + 1, verify_node(all[i])->op_type, verify_name(v, all[i]),
 			hb_measure_cosine(&all[i]->measure));
 	return HB_OK;
 }
 
+bool
+verify_counts_equal(const hb_tensor *t)
+{
+	return (t->dtype != HB_F32 && hb_dtype_size(t->dtype) >= 4) || t->dtype == HB_BOOL;
+}
+
+double
+verify_equal(const output *o)
+{
+	return o->seen ? (double)o->equal / (double)o->seen : NAN;
+}
+
 /* Raw cosine applauds an output that hardly varies. */
+const char *
+verify_constancy(const verify *v, size_t i)
+{
+	const hb_measure *e = &v->outputs[i].measure, *k = &v->outputs[i].centred;
+
+	if (!k->n || verify_counts_equal(v->g->outputs[i]) || !(e->aa > 0 && k->aa < e->aa * 0.01))
+		return NULL;
+	return hb_arena_printf(v->c->arena,
+			       "output varies over the samples with %.2g %% of its energy only: its cosine says little; centred signal to noise is %.2f dB",
+			       k->aa / e->aa * 100, hb_measure_sqnr(k));
+}
+
 static void
 warn_of_constancy(verify *v)
 {
 	for (size_t i = 0; i < v->g->noutputs; i++) {
-		const hb_measure *e = &v->outputs[i], *k = &v->centred[i];
+		const char *why = verify_constancy(v, i);
 
-		if (k->n && e->aa > 0 && k->aa < e->aa * 0.01)
-			hb_warn(v->c->cx, v->g->outputs[i]->name, "hardly-varies",
-				"output varies over the samples with %.2g %% of its energy only: its cosine says little; centred signal to noise is %.2f dB",
-				k->aa / e->aa * 100, hb_measure_sqnr(k));
+		if (why)
+			hb_warn(v->c->cx, v->g->outputs[i]->name, "hardly-varies", "%s", why);
 	}
 }
 
@@ -177,15 +201,19 @@ gate(verify *v, const char *path)
 
 	v->c->cx->file = path;
 	for (size_t i = 0; v->c->set[O_min_cosine] && i < v->g->noutputs; i++) {
-		double cosine = hb_measure_cosine(&v->outputs[i]);
+		const output *o = &v->outputs[i];
+		bool equal = verify_counts_equal(v->g->outputs[i]);
+		double is = equal ? verify_equal(o) : hb_measure_cosine(&o->measure);
 
-		if (!v->outputs[i].n || cosine >= v->c->a.min_cosine)
+		if (!o->measure.n || is >= v->c->a.min_cosine)
 			continue;
-		st = hb_error(
-			v->c->cx, HB_ERR_NO, NULL, "min-cosine",
-			"output '%s' has cosine %.6f; at least %g is asked for; most is lost at %s '%s': %.6f to %.6f",
-			v->g->outputs[i]->name, cosine, v->c->a.min_cosine, lost ? verify_node(lost)->op_type : "node",
-			lost ? verify_name(v, lost) : "--", from, lost ? hb_measure_cosine(&lost->measure) : cosine);
+		const char *where = lost ? hb_arena_printf(v->c->arena, "; most is lost at %s '%s': %.6f to %.6f", verify_node(lost)->op_type,
+							   verify_name(v, lost), from, hb_measure_cosine(&lost->measure))
+					 : "";
+
+		st = hb_error(v->c->cx, HB_ERR_NO, NULL, "min-cosine", "output '%s' has %s%.6f%s; at least %g is asked for%s",
+			      v->g->outputs[i]->name, equal ? "" : "cosine ", is, equal ? " of its values equal" : "", v->c->a.min_cosine,
+			      where ? where : "");
 	}
 	if (st == HB_ERR_NO)
 		HB_TRY(name_worst(v));
@@ -206,13 +234,13 @@ compare_forms(verify *v, second *s, const hb_march *m)
 	if (c->a.by_layer)
 		HB_TRY(layers_new(c, v->g, &v->layers));
 	HB_TRY(verify_rows(v, s));
+	if (v->wants_values)
+		HB_TRY(verify_watch(v));
 	HB_TRY(graph_ports(c, v->g, &ports));
 	HB_TRY(samples_open(c, &c->a.calib, ports, v->g->ninputs, &data));
-	v->outputs = HB_NEW_N(c->arena, hb_measure, v->g->noutputs + 1);
-	v->centred = HB_NEW_N(c->arena, hb_measure, v->g->noutputs + 1);
-	v->centres = HB_NEW_N(c->arena, centre, v->g->noutputs + 1);
+	v->outputs = HB_NEW_N(c->arena, output, v->g->noutputs + 1);
 	s->out = HB_NEW_N(c->arena, hb_val, s->nout + 1);
-	if (!v->outputs || !v->centred || !v->centres || !s->out)
+	if (!v->outputs || !s->out)
 		return hb_nomem(c->cx, NULL);
 	hb_exec *ex = hb_exec_new(v->g, &st);
 	if (!ex)
@@ -230,9 +258,13 @@ compare_forms(verify *v, second *s, const hb_march *m)
 		verify_centre_free(v, &r->centre);
 	}
 	for (size_t i = 0; i < v->g->noutputs; i++) {
-		v->centred[i] = verify_centred(v, &v->outputs[i], &v->centres[i]);
-		verify_centre_free(v, &v->centres[i]);
+		output *k = &v->outputs[i];
+
+		k->centred = verify_centred(v, &k->measure, &k->centre);
+		verify_centre_free(v, &k->centre);
 	}
+	if (st == HB_OK && v->wants_values)
+		st = verify_causes(v);
 	if (st == HB_OK) {
 		warn_of_constancy(v);
 		st = gate(v, c->cx->file);
@@ -270,6 +302,7 @@ run(cli *c)
 
 	if (!c->a.calib.n)
 		return hb_error(c->cx, HB_ERR_USAGE, "--calib", "option", "verify needs samples");
+	HB_TRY(report_output_check(c));
 	HB_TRY(second_open(c, c->files[1], &s, &m));
 	HB_TRY(read_float(c, c->files[0], &s, &v.g));
 	c->cx->file = c->files[1];
@@ -278,11 +311,15 @@ run(cli *c)
 	HB_TRY(hb_pass_recognise(v.g));
 	HB_TRY(hb_pass_expand(v.g, m));
 	HB_TRY(hb_pass_fuse(v.g));
+	v.wants_values = true;
+	v.form = s.p ? "hbm" : form_name(graph_form(s.g));
+	v.march = m ? m->name : NULL;
+	v.uncalibrated = uncalibrated_of(&s);
 	hb_status st = compare_forms(&v, &s, m);
 	if (st != HB_OK && st != HB_ERR_NO)
 		return st;
-	bool json = c->a.format && !strcmp(c->a.format, "json");
-	HB_TRY(json ? verify_json(&v, st == HB_OK, uncalibrated_of(&s)) : verify_text(&v, uncalibrated_of(&s)));
+	const char *format = c->a.format ? c->a.format : "text";
+	HB_TRY(!strcmp(format, "html") ? verify_html(&v, st == HB_OK) : !strcmp(format, "json") ? verify_json(&v, st == HB_OK) : verify_text(&v));
 	return st;
 }
 
@@ -292,6 +329,6 @@ const command command_verify = {
 	.summary = "Hold a compiled form against the float model over samples: cosine, distances, signal to noise.",
 	.min_files = 2,
 	.max_files = 2,
-	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_blame, O_by_layer, O_report_format, O_name, O_END},
+	.options = (const opt_id[]){O_calib, O_march, O_min_cosine, O_blame, O_by_layer, O_perf_format, O_output, O_name, O_END},
 	.run = run,
 };

@@ -112,11 +112,19 @@ keep_reference(void *arg, hb_tensor *t, const hb_val *x)
 	row *r = t->producer ? hb_map_get(v->rows, t->name) : NULL;
 	size_t bytes = (size_t)hb_shape_elems(&x->shape) * sizeof(float);
 
+	verify_watched(v, t, x);
 	if (!r || x->dtype != HB_F32 || v->st != HB_OK || !bytes)
 		return;
 	v->st = room(v, &r->ref, &r->bytes, bytes);
-	if (v->st == HB_OK)
-		memcpy(r->ref, x->data, bytes);
+	if (v->st != HB_OK)
+		return;
+	memcpy(r->ref, x->data, bytes);
+	if (!v->wants_values || !hb_shape_eq(&x->shape, &t->shape))
+		return;
+	if (!r->values && !(r->values = spread_new(v->c->arena, t)))
+		v->st = hb_nomem(v->c->cx, t->name);
+	else
+		spread_add(v->c->cx, r->values, t, x->data);
 }
 
 static void
@@ -228,6 +236,14 @@ verify_rows(verify *v, const second *s)
 	return HB_OK;
 }
 
+row *
+verify_measured(row *r)
+{
+	while (r && !r->measure.n)
+		r = r->next;
+	return r;
+}
+
 const hb_node *
 verify_node(const row *r)
 {
@@ -266,7 +282,7 @@ const row *
 verify_loss(const verify *v, double *from)
 {
 	const row *worst = NULL;
-	double most = 0;
+	double most = 1e-12;	/* less is rounding of a cosine */
 
 	*from = 1;
 	for (const row *r = v->first; r; r = r->next) {
@@ -276,7 +292,7 @@ verify_loss(const verify *v, double *from)
 		if (!r->measure.n)
 			continue;
 		before = cosine_in(v, g ? g->add : NULL, r, before, 0);
-		if (before - hb_measure_cosine(&r->measure) <= most)
+		if (!(before - hb_measure_cosine(&r->measure) > most))
 			continue;
 		most = before - hb_measure_cosine(&r->measure);
 		*from = before;
@@ -293,6 +309,18 @@ second_run(second *s, verify *v, const hb_val *in)
 	if (s->p)
 		return hb_sim_run(s->sim, in, s->out);
 	return hb_exec_run(s->ex, in, s->out, tap_graph, v);
+}
+
+static void
+count_equal(output *o, const hb_val *ref, const hb_val *got)
+{
+	int64_t n = hb_shape_elems(&ref->shape);
+
+	if (ref->dtype == HB_F32)
+		return;
+	o->seen += n;
+	for (int64_t k = 0; k < n; k++)
+		o->equal += value_at(ref, k) == value_at(got, k);
 }
 
 hb_status
@@ -335,9 +363,11 @@ verify_samples(verify *v, second *s, hb_exec *ex, samples *data)
 				continue;
 			st = as_float(v, &s->out[i], q, &got);
 			if (st == HB_OK)
-				hb_measure_add(&v->outputs[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
+				hb_measure_add(&v->outputs[i].measure, ref[i], got, hb_shape_elems(&s->out[i].shape));
 			if (st == HB_OK)
-				st = centre_add(v, &v->centres[i], ref[i], got, hb_shape_elems(&s->out[i].shape));
+				st = centre_add(v, &v->outputs[i].centre, ref[i], got, hb_shape_elems(&s->out[i].shape));
+			if (st == HB_OK)
+				count_equal(&v->outputs[i], &out[i], &s->out[i]);
 		}
 		st = st == HB_OK ? v->st : st;
 		if (st == HB_OK && v->layers)

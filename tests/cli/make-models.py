@@ -175,3 +175,42 @@ inputs = {
 npz("horizon.npz", zipfile.ZIP_DEFLATED, **inputs)
 for name, a in inputs.items():
     npy(f"horizon-{name}.npy", a)
+
+# A layer for each cause of loss that verify names, and one that has none.
+grng = np.random.default_rng(5)
+mix = np.linalg.qr(grng.normal(0, 1, (8, 8)))[0].astype(np.float32)
+
+
+def rows(name, *factors):
+    return numpy_helper.from_array((mix * np.array(factors, np.float32)[:, None]).reshape(8, 8, 1, 1), name)
+
+
+model("causes", [
+    N("Conv", ["x", "w0"], ["plain"], "plain"),
+    N("Conv", ["plain", "w1"], ["dead"], "dead"),
+    N("Conv", ["plain", "w2"], ["unequal"], "unequal"),
+    N("Conv", ["plain", "w3"], ["small"], "small"),
+    N("Concat", ["plain", "small"], ["cat"], "cat", axis=1),
+    N("Concat", ["plain", "unequal"], ["even"], "even", axis=1),
+    N("Conv", ["z", "w4"], ["far"], "<b>&\"far\""),
+], [value("x", 1, 8, 8, 8), value("z", 1, 1, 40, 40)],
+    [value(k, 1, 8, 8, 8) for k in ("dead", "unequal")] + [value(k, 1, 16, 8, 8) for k in ("cat", "even")] + [value("far", 1, 1, 40, 40)],
+    [rows("w0", *[1] * 8), rows("w1", 0, 0, 1e-4, *[1] * 5), rows("w2", *[1] * 5, *[0.05] * 3), rows("w3", *[0.01] * 8),
+     numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w4")])
+z = np.rint(grng.normal(0, 16, (1, 1, 40, 40))) / 16
+z[0, 0, 20, 20] = 100
+npz("causes.npz", zipfile.ZIP_DEFLATED, x=(np.rint(grng.uniform(-64, 64, (1, 8, 8, 8))) / 64).astype(np.float32), z=z.astype(np.float32))
+
+# For tiny: beyond the range that x4 gives, within a part of it, and no number.
+x = grng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)
+npy("x-wide.npy", x * 4)
+npy("x-narrow.npy", x / 8)
+x[0, 1, 2, 3] = np.nan
+npy("x-nan.npy", x)
+
+# Only indices come out; the first two channels are one to eight bits.
+first = np.eye(4, dtype=np.float32)
+first[1] = first[0] * 1.001
+model("indices", [N("Conv", ["x", "w"], ["c"], "conv"), N("ArgMax", ["c"], ["y"], "best", axis=1)],
+      [value("x", 1, 4, 4, 4)], [value("y", 1, 1, 4, 4, dtype=TensorProto.INT64)],
+      [numpy_helper.from_array(first.reshape(4, 4, 1, 1), "w")])
