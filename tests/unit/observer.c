@@ -273,6 +273,74 @@ channels_have_ranges_of_their_own_and_merge(void **state)
 	hb_ctx_free(cx);
 }
 
+static double
+sharp(const void *arg, double x)
+{
+	(void)arg;
+	return x > 0 ? x : x / 64;
+}
+
+/* Squared error of x[n] behind `sharp` where read, quantized with clip t. */
+static double
+error_with(const float *x, int n, double t, bool read)
+{
+	double sum = 0, s = t / 127.5;
+
+	for (int i = 0; i < n; i++) {
+		double q = fmax(fmin(rint(x[i] / s), 127), -128) * s, d = read ? sharp(NULL, x[i]) - sharp(NULL, q) : x[i] - q;
+
+		sum += d * d;
+	}
+	return sum;
+}
+
+static void
+channels_clip_where_their_own_error_is_least(void **state)
+{
+	enum { C = 3, INNER = 4000 };
+	static float x[C * INNER];
+	hb_ctx *cx = test_ctx(NULL, 2);
+	hb_channels *ch = hb_channels_new(cx->arena, C, 0, true), *parts = hb_channels_new(cx->arena, C, 0, true);
+	hb_observer_cfg cfg = { .kind = HB_OBS_MSE };
+	hb_buf bytes = { .cx = cx };
+	float chosen[C], merged[C];
+
+	(void)state;
+	for (int i = 0; i < C * INNER; i++) {	/* even; far fewer large ones; larger below 0 than above */
+		float u = (float)((i * 7919) % INNER) / INNER * 2 - 1;
+
+		x[i] = i < INNER ? u : i < 2 * INNER ? powf(u, 15) * 30 : u < 0 ? u * 20 : u;
+	}
+	hb_channels_add(cx, ch, x, 1, INNER);
+	for (int read = 0; read < 2; read++) {
+		cfg.reader = read ? sharp : NULL;
+		hb_channels_absmax(cx, ch, &cfg, chosen);
+		for (int k = 0; k < C; k++) {
+			double least = HUGE_VAL;
+
+			for (int i = 1; i <= 400; i++)
+				least = fmin(least, error_with(x + k * INNER, INNER, 30 * i / 400.0, read));
+			assert_true(error_with(x + k * INNER, INNER, chosen[k], read) <= (k == 0 ? 1.5 : 1.2) * least + 1e-9);
+		}
+	}
+	assert_true(chosen[2] < 12);		/* what lies below 0 is nearly lost behind the reader */
+	/* two samples seen apart, the larger second, are as one after the other */
+	for (int i = 0; i < C * INNER; i++)
+		x[i] *= 37;
+	hb_channels *second = hb_channels_new(cx->arena, C, 0, true);
+	hb_channels_add(cx, second, x, 1, INNER);
+	hb_channels_save(second, &bytes);
+	hb_channels_save(ch, &bytes);
+	hb_cursor c = { .p = (uint8_t *)bytes.p, .end = (uint8_t *)bytes.p + bytes.len };
+	assert_true(hb_channels_merge(parts, &c) && hb_channels_merge(parts, &c));
+	hb_channels_add(cx, ch, x, 1, INNER);
+	hb_channels_absmax(cx, ch, &cfg, chosen);
+	hb_channels_absmax(cx, parts, &cfg, merged);
+	assert_memory_equal(chosen, merged, sizeof(chosen));
+	hb_buf_free(&bytes);
+	hb_ctx_free(cx);
+}
+
 static void
 names_are_known_both_ways(void **state)
 {
@@ -298,6 +366,7 @@ main(void)
 		cmocka_unit_test(histogram_is_that_of_torch), cmocka_unit_test(order_and_threads_change_nothing),
 		cmocka_unit_test(values_that_are_no_numbers_are_left_out), cmocka_unit_test(zeros_and_tiny_values_have_a_range),
 		cmocka_unit_test(parts_that_are_merged_are_the_whole), cmocka_unit_test(channels_have_ranges_of_their_own_and_merge),
+		cmocka_unit_test(channels_clip_where_their_own_error_is_least),
 		cmocka_unit_test(names_are_known_both_ways),
 	};
 
