@@ -8,6 +8,7 @@ typedef struct classes {
 	hb_calib *c;
 	int *same, *linked;		/* by tensor id: a representative, towards the root */
 	hb_tensor **at;			/* tensors by id, those with an edge that has no type of its own */
+	bool *tail;			/* by root of `linked`: what leads from the last layers to a model output */
 	int n;
 } classes;
 
@@ -75,6 +76,47 @@ is_special(const classes *k, const hb_edge *e)
 	return e->cfg.dtype_level == 0 && e->cfg.dtype != k->c->o->activations.dtype;
 }
 
+static bool
+reads_as_layer(const hb_node *n)
+{
+	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
+
+	for (size_t i = 0; n->on == HB_ON_BPU && i < HB_LEN(ops); i++) {
+		if (!strcmp(n->op_type, ops[i]))
+			return true;
+	}
+	return false;
+}
+
+/* What is done to values behind the last layer, coordinates mostly, keeps its precision as layers' outputs do: word of a
+ * class that has a model's output, which no layer reads and where all take int16, becomes that. */
+static void
+keep_tails(const classes *k, int *word)
+{
+	const hb_calib_options *o = k->c->o;
+
+	if (!o->march || !o->march->fig.int16 || o->low_precision_output || o->activations.dtype != HB_I8)
+		return;
+	for (int i = 0; i < k->n; i++) {
+		if (k->at[i] && k->at[i]->is_output)
+			k->tail[root_of(k->linked, i)] = true;
+	}
+	for (int i = 0; i < k->n; i++) {
+		const hb_tensor *t = k->at[i];
+		int r = t ? root_of(k->linked, i) : 0;
+
+		if (!t || !k->tail[r])
+			continue;
+		k->tail[r] = !(word[r] >> 1) && hb_march_takes(o->march, t, HB_I16);
+		for (size_t u = 0; u < t->nuses; u++)
+			k->tail[r] = k->tail[r] && !reads_as_layer(t->uses[u].node);
+	}
+	for (int i = 0; i < k->n; i++) {
+		if (k->tail[i])
+			word[i] = 1;
+	}
+}
+
 /* The most specific word about the type in each class, at its root: level << 1 | int16. */
 static void
 choose(classes *k, int *word)
@@ -88,6 +130,7 @@ choose(classes *k, int *word)
 			continue;
 		word[r] = HB_MAX(word[r], e->cfg.dtype_level << 1 | (e->cfg.dtype == HB_I16));
 	}
+	keep_tails(k, word);
 	for (int i = 0; i < k->n; i++) {
 		if (!k->at[i])
 			continue;
@@ -96,7 +139,8 @@ choose(classes *k, int *word)
 		if (is_special(k, e))
 			continue;
 		if (e->cfg.dtype != dt)
-			e->cfg.rule = "as what it is added to, joined with or passed on from";
+			e->cfg.rule = k->tail[root_of(k->linked, i)] ? "leads from the last layers to a model output" :
+								       "as what it is added to, joined with or passed on from";
 		e->cfg.dtype = dt;
 	}
 }
@@ -133,9 +177,10 @@ hb_calib_types(hb_calib *c)
 	int n = c->g->next_tensor;
 	classes k = {
 		.c = c, .n = n, .same = HB_NEW_N(c->arena, int, n), .linked = HB_NEW_N(c->arena, int, n), .at = HB_NEW_N(c->arena, hb_tensor *, n),
+		.tail = HB_NEW_N(c->arena, bool, n),
 	};
 	int *word = HB_NEW_N(c->arena, int, n), *blocked = HB_NEW_N(c->arena, int, n);
-	if (!k.same || !k.linked || !k.at || !word || !blocked)
+	if (!k.same || !k.linked || !k.at || !k.tail || !word || !blocked)
 		return hb_nomem(c->g->cx, "calibrate");
 	for (int i = 0; i < n; i++)
 		k.same[i] = k.linked[i] = i;

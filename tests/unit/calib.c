@@ -176,6 +176,56 @@ channels_before_a_depthwise_convolution_have_scales_of_their_own(void **state)
 	assert_int_equal(n, 1);
 }
 
+/* ---- what leads from the last layers to an output ---- */
+
+/* Types of x -> Conv -> Sigmoid `s` -> Mul by itself `m` -> output, and with a second Conv behind m. */
+static void
+types_of_tail(const hb_march *march, bool int8_outputs, bool read, hb_dtype *s, hb_dtype *m)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	feed f = { .cx = cx, .count = 1 };
+	hb_calib_options o = {
+		.march = march, .activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MINMAX } }, .low_precision_output = int8_outputs,
+		.sample = sample, .arg = &f,
+	};
+	hb_tensor *t = test_input(g, "x", test_shape(4, 1, 3, 16, 16)), *w = test_const(g, "w", test_shape(4, 3, 3, 1, 1), NULL);
+
+	for (int i = 0; i < 9; i++)
+		((float *)(uintptr_t)w->data)[i] = (float)i / 9;
+	t = test_node(g, "Conv", "c", t, w, NULL, NULL);
+	t = test_node(g, "Sigmoid", "s", t, NULL, NULL, NULL);
+	t = test_node(g, "Mul", "m", t, t, NULL, NULL);
+	if (read)
+		test_output(g, test_node(g, "Conv", "c2", t, w, NULL, NULL));
+	test_output(g, t);
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	for (hb_node *n = g->first; n; n = n->next)
+		n->on = HB_ON_BPU;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	*s = hb_tensor_find(g, "s")->q.dtype;
+	*m = hb_tensor_find(g, "m")->q.dtype;
+	hb_ctx_free(cx);
+}
+
+static void
+outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it(void **state)
+{
+	const hb_march *bayes = hb_march_find("bayes"), *bernoulli2 = hb_march_find("bernoulli2");
+	hb_dtype s, m;
+
+	(void)state;
+	types_of_tail(bayes, false, false, &s, &m);
+	assert_int_equal(s, HB_I8);		/* what yields it alone: operands of a product have types of their own */
+	assert_int_equal(m, HB_I16);
+	types_of_tail(bayes, true, false, &s, &m);
+	assert_int_equal(m, HB_I8);
+	types_of_tail(bayes, false, true, &s, &m);
+	assert_int_equal(m, HB_I8);		/* a layer reads it too */
+	types_of_tail(bernoulli2, false, false, &s, &m);
+	assert_int_equal(m, HB_I8);
+}
+
 /* ---- the observer default ---- */
 
 static double
@@ -304,6 +354,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_the_same_for_10_and_10000_samples),
 		cmocka_unit_test(channels_before_a_depthwise_convolution_have_scales_of_their_own),
+		cmocka_unit_test(outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it),
 		cmocka_unit_test(default_takes_the_observer_whose_outputs_are_nearest),
 		cmocka_unit_test(what_shares_a_scale_or_is_added_up_has_one_type),
 	};
