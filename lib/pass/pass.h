@@ -168,6 +168,8 @@ hb_status hb_pass_calibrate(hb_graph *g, const hb_calib_options *o);
 
 /* ---- refine: after calibrate, on samples ---- */
 
+enum { HB_REFINE_SAMPLES = 8 };		/* that are looked at, at most; for rounding weights some more */
+
 typedef struct hb_refine_options {
 	hb_round round;
 	bool no_bias_correction;

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { SAMPLES = 8 };			/* enough for means; more would make calibration longer for nothing */
+enum { SAMPLES_FOR_WEIGHTS = 32 };	/* enough for what inputs have in common; HB_REFINE_SAMPLES are for means */
 static const uint64_t VALUES = (uint64_t)1 << 30;	/* bytes for their values, float and quantized; fewer samples where more */
 
 static bool
@@ -297,7 +297,8 @@ hb_pass_refine(hb_graph *g, const hb_refine_options *o, double *cosine)
 {
 	hb_walk *w;
 	uint64_t fit = VALUES / 3 / HB_MAX(hb_walk_peak(g), 1);
-	int limit = fit < 1 ? 1 : fit < SAMPLES ? (int)fit : SAMPLES;
+	uint64_t want = o->round_weights ? SAMPLES_FOR_WEIGHTS : HB_REFINE_SAMPLES;
+	int limit = (int)HB_MAX(HB_MIN(fit, want), 1);
 
 	HB_TRY(hb_walk_new(g, 3 * limit, &w));
 	hb_status st = refine_all(g, w, limit, o, cosine);

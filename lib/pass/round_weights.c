@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-enum { BLOCK = 512, POINTS = 2048, ENOUGH = 8 };	/* weights together; outputs looked at; outputs a weight for regression */
+enum { BLOCK = 512, POINTS = 4096, ENOUGH = 8 };	/* weights together; outputs looked at; outputs a weight for regression */
 static const double RIDGE = 0.1;	/* of H's mean diagonal */
 
 typedef struct rounding {
