@@ -5,16 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Weights of one output channel are `outer` runs of `inner` floats, `step` apart. */
 typedef struct filter {
-	int64_t channels;
-	int64_t outer, inner, step;
-	const float *w;
-	int64_t (*first)(const struct filter *f, int64_t c);	/* where channel c's first run begins */
-	int64_t per_group;		/* of ConvTranspose */
-	double gain;			/* Gemm's alpha */
-	int64_t (*input)(const struct filter *f, int64_t c, int64_t o, int64_t i);	/* the input channel that a weight reads */
-	int64_t taps, group_in, group_out;	/* of Conv: of the window; channels of a group */
+	hb_weights at;
 	const double *means;		/* of each input channel, float, then quantized; or NULL */
 	int64_t nmeans;
 	const double *shift;		/* what each channel's bias gets instead of what the means say, or NULL */
@@ -58,10 +50,42 @@ round_to(double v, hb_round r)
 	return r == HB_HALF_UP ? floor(v + 0.5) : rint(v);
 }
 
+hb_weights
+hb_weights_of(const hb_node *n, const float *w)
+{
+	const hb_shape *s = &n->in[1]->shape;
+	hb_weights f = { .w = w, .gain = 1, .taps = 1 };
+
+	if (!strcmp(n->op_type, "Conv") || !strcmp(n->op_type, "ConvTranspose")) {
+		int64_t groups = hb_conv_of(n)->group;
+		bool transposed = strcmp(n->op_type, "Conv");	/* weights [C, O/g, ...], else [O, C/g, ...] */
+
+		f.taps = hb_shape_span(s, 2, s->rank);
+		f.of_group = transposed ? s->dim[1] : s->dim[0] / groups;
+		f.channels = f.of_group * groups;
+		f.group_in = transposed ? s->dim[0] / groups : s->dim[1];
+		f.outer = transposed ? f.group_in : 1;
+		f.inner = f.channel_step = transposed ? f.taps : f.group_in * f.taps;
+		f.step = f.of_group * f.taps;
+		f.group_step = f.of_group * f.group_in * f.taps;
+		return f;
+	}
+	bool by_row = !strcmp(n->op_type, "Gemm") && hb_attr_i(n, "transB", 0);	/* [O, K], else [K, O] */
+
+	if (!strcmp(n->op_type, "Gemm"))
+		f.gain = hb_attr_f(n, "alpha", 1);
+	f.channels = f.of_group = s->dim[by_row ? 0 : 1];
+	f.group_in = s->dim[by_row ? 1 : 0];
+	f.outer = by_row ? 1 : f.group_in;
+	f.inner = f.channel_step = by_row ? f.group_in : 1;
+	f.step = f.channels;
+	return f;
+}
+
 static double
 weight_at(const filter *f, int64_t first, int64_t o, int64_t i)
 {
-	return f->w[first + o * f->step + i] * f->gain;
+	return f->at.w[first + o * f->at.step + i] * f->at.gain;
 }
 
 /* What rounding channel c's weights and inputs takes off its mean output: expected from the inputs' means,
@@ -69,15 +93,14 @@ weight_at(const filter *f, int64_t first, int64_t o, int64_t i)
 static double
 lost_bias(const filter *f, int64_t c, float s, const result *r)
 {
-	int64_t first = f->first(f, c);
+	int64_t first = hb_weights_first(&f->at, c);
 	double lost = 0;
 
-	for (int64_t o = 0; o < f->outer; o++)
-		for (int64_t i = 0; i < f->inner; i++)
-		{
-			int64_t k = f->input(f, c, o, i);
+	for (int64_t o = 0; o < f->at.outer; o++)
+		for (int64_t i = 0; i < f->at.inner; i++) {
+			int64_t k = hb_weights_input(&f->at, c, o, i);
 
-			lost += weight_at(f, first, o, i) * f->means[k] - r->q[first + o * f->step + i] * (double)s * f->means[f->nmeans + k];
+			lost += weight_at(f, first, o, i) * f->means[k] - r->q[first + o * f->at.step + i] * (double)s * f->means[f->nmeans + k];
 		}
 	return lost;
 }
@@ -87,7 +110,7 @@ static int32_t
 integer_of(const filter *f, int64_t c, int64_t first, int64_t o, int64_t i, float s, hb_round r)
 {
 	if (f->rounded && s == f->rounded_scales[c])
-		return f->rounded[first + o * f->step + i];
+		return f->rounded[first + o * f->at.step + i];
 	return hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, r);
 }
 
@@ -95,11 +118,11 @@ integer_of(const filter *f, int64_t c, int64_t first, int64_t o, int64_t i, floa
 static double
 reach(const filter *f, int64_t c, double bias, float s, const demand *d)
 {
-	int64_t first = f->first(f, c);
+	int64_t first = hb_weights_first(&f->at, c);
 	double sum = 0, acc = d->in_scale * s;
 
-	for (int64_t o = 0; o < f->outer; o++)
-		for (int64_t i = 0; i < f->inner; i++)
+	for (int64_t o = 0; o < f->at.outer; o++)
+		for (int64_t i = 0; i < f->at.inner; i++)
 			sum += abs(integer_of(f, c, first, o, i, s, d->round));
 	sum = sum * d->in_max + fabs(round_to(bias / acc, d->round));
 	if (d->add_scale > 0)
@@ -129,13 +152,13 @@ fit_scale(const filter *f, int64_t c, double bias, float s, const demand *d)
 static hb_status
 quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double bias, float s, const demand *d, result *r)
 {
-	int64_t first = f->first(f, c);
+	int64_t first = hb_weights_first(&f->at, c);
 	double acc = d->in_scale * s;
 	hb_mult m = { HB_IDENTITY_M, 1 }, ma = { 0, 0 };
 
-	for (int64_t o = 0; o < f->outer; o++)
-		for (int64_t i = 0; i < f->inner; i++)
-			r->q[first + o * f->step + i] = (int8_t)integer_of(f, c, first, o, i, s, d->round);
+	for (int64_t o = 0; o < f->at.outer; o++)
+		for (int64_t i = 0; i < f->at.inner; i++)
+			r->q[first + o * f->at.step + i] = (int8_t)integer_of(f, c, first, o, i, s, d->round);
 	if (f->shift)
 		bias += f->shift[c];
 	else if (f->means)
@@ -160,29 +183,24 @@ quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double 
 static hb_status
 quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias, const demand *d, result *r)
 {
-	double largest = 0;
-	float *absmax = HB_NEW_N(cv->arena, float, f->channels);
+	float *scales = HB_NEW_N(cv->arena, float, f->at.channels);
 	int64_t raised = 0;
 
-	if (!absmax)
+	if (!scales)
 		return hb_nomem(cv->from->cx, n->name);
-	for (int64_t c = 0; c < f->channels; c++) {
-		int64_t first = f->first(f, c);
+	for (int64_t c = 0; c < f->at.channels; c++) {
+		int64_t first = hb_weights_first(&f->at, c);
 
-		for (int64_t o = 0; o < f->outer; o++)
-			for (int64_t i = 0; i < f->inner; i++) {
-				float v = (float)fabs(weight_at(f, first, o, i));
-
-				if (!(v <= 3.4e38f) || !(fabs(bias[c]) <= 1e300))
+		for (int64_t o = 0; o < f->at.outer; o++)
+			for (int64_t i = 0; i < f->at.inner; i++)
+				if (!(fabs(weight_at(f, first, o, i)) <= 3.4e38) || !(fabs(bias[c]) <= 1e300))
 					return HB_FX_REFUSE(cv, n, "channel %lld has a weight or bias that is infinite or no number", (long long)c);
-				absmax[c] = fmaxf(absmax[c], v);
-			}
-		largest = fmax(largest, absmax[c]);
 	}
-	for (int64_t c = 0; c < f->channels; c++) {
-		float s = largest > 0 ? hb_scale_of(absmax[c], HB_I8, false) : 1;
+	hb_weight_scales(&f->at, scales);
+	for (int64_t c = 0; c < f->at.channels; c++) {
+		float s = scales[c];
 		if (f->given)
-			s = (float)(hb_q_scale(f->given, f->per_group ? c % f->per_group : c) * fabs(f->gain));
+			s = (float)(hb_q_scale(f->given, c % f->given->nscales) * fabs(f->at.gain));
 		if (f->rounded)
 			s = f->rounded_scales[c];
 		const demand at = at_channel(d, c);
@@ -193,7 +211,7 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 	}
 	if (raised)
 		hb_node_warn(cv->from->cx, n, "channel-scale", "%lld of %lld channels need a coarser weight scale, or bias and sums would leave int32",
-			     (long long)raised, (long long)f->channels);
+			     (long long)raised, (long long)f->at.channels);
 	return HB_OK;
 }
 
@@ -373,19 +391,6 @@ set_window(hb_convert *cv, hb_node *k, const hb_conv_params *p)
 	       hb_attr_set_ints(cv->to, k, "pads", pads, 2 * ns) && hb_attr_set_i(cv->to, k, "group", p->group);
 }
 
-static int64_t
-first_row(const filter *f, int64_t c)
-{
-	return c * f->inner;
-}
-
-static int64_t
-input_of_conv(const filter *f, int64_t c, int64_t o, int64_t i)
-{
-	(void)o;
-	return c / f->group_out * f->group_in + i / f->taps;
-}
-
 const char *
 hb_floats_conv(const hb_node *n)
 {
@@ -434,12 +439,10 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
 
 	filter f = {
-		.channels = l.channels, .outer = 1, .inner = hb_shape_span(ws, 1, ws->rank), .first = first_row, .gain = 1,
-		.input = input_of_conv, .taps = hb_shape_span(ws, 2, ws->rank), .group_in = ws->dim[1],
-		.group_out = ws->dim[0] / hb_conv_of(n)->group, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.at = hb_weights_of(n, hb_tensor_data(cv->from, n->in[1])), .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
 		.given = given_scales(cv, n, 0),
 	};
-	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+	if (!f.at.w)
 		return HB_ERR_NOMEM;
 	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
@@ -452,22 +455,7 @@ hb_to_fx_conv(hb_convert *cv, hb_node *n)
 	return hb_fx_done(cv, k);
 }
 
-/* ---- ConvTranspose: weights [C, O/g, ...], channel c in the rows of its group ---- */
-
-static int64_t
-first_transposed(const filter *f, int64_t c)
-{
-	int64_t group = c / f->per_group;
-
-	return group * f->outer * f->step + c % f->per_group * f->inner;
-}
-
-static int64_t
-input_of_transposed(const filter *f, int64_t c, int64_t o, int64_t i)
-{
-	(void)i;
-	return c / f->per_group * f->outer + o;
-}
+/* ---- ConvTranspose ---- */
 
 hb_status
 hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
@@ -485,12 +473,10 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 	HB_TRY(add_bias(cv, n, hb_in(n, 2), 1, l.channels, l.bias));
 
 	filter f = {
-		.channels = l.channels, .outer = ws->dim[0] / groups, .inner = hb_shape_span(ws, 2, ws->rank),
-		.step = hb_shape_span(ws, 1, ws->rank), .first = first_transposed, .per_group = ws->dim[1], .gain = 1,
-		.input = input_of_transposed, .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
+		.at = hb_weights_of(n, hb_tensor_data(cv->from, n->in[1])), .means = means_of(n, 1), .nmeans = n->in[0]->shape.dim[1],
 		.given = given_scales(cv, n, 1),
 	};
-	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+	if (!f.at.w)
 		return HB_ERR_NOMEM;
 	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l.bias, &l.d, &l.r));
@@ -505,37 +491,19 @@ hb_to_fx_conv_transpose(hb_convert *cv, hb_node *n)
 
 /* ---- Gemm, MatMul ---- */
 
-static int64_t
-first_column(const filter *f, int64_t c)
-{
-	(void)f;
-	return c;
-}
-
 /* X [.., K] by weights: [O, K], or [K, O] where not `by_row`. */
-/* One of outer and inner is 1: the other runs over the depth. */
-static int64_t
-input_of_linear(const filter *f, int64_t c, int64_t o, int64_t i)
-{
-	(void)f;
-	(void)c;
-	return o + i;
-}
-
 static hb_status
-linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, double gain, int64_t depth)
+linear(hb_convert *cv, hb_node *n, layer *l, bool by_row, int64_t depth)
 {
 	filter f = {
-		.channels = l->channels, .outer = by_row ? 1 : depth, .inner = by_row ? depth : 1, .step = l->channels,
-		.first = by_row ? first_row : first_column, .gain = gain,
-		.input = input_of_linear, .means = means_of(n, n->in[0]->shape.rank - 1), .nmeans = n->in[0]->shape.dim[n->in[0]->shape.rank - 1],
+		.at = hb_weights_of(n, hb_tensor_data(cv->from, n->in[1])), .means = means_of(n, n->in[0]->shape.rank - 1), .nmeans = n->in[0]->shape.dim[n->in[0]->shape.rank - 1],
 		.given = given_scales(cv, n, !by_row),
 	};
 	hb_shape ws = { .rank = 2, .dim = { l->channels, depth } };
 	int8_t *q = l->r.q;
 	hb_node *k;
 
-	if (!(f.w = hb_tensor_data(cv->from, n->in[1])))
+	if (!f.at.w)
 		return HB_ERR_NOMEM;
 	take_chosen(n, &f);
 	HB_TRY(quantize_filter(cv, n, &f, l->bias, &l->d, &l->r));
@@ -571,7 +539,7 @@ hb_to_fx_gemm(hb_convert *cv, hb_node *n)
 		HB_TRY(hb_fx_done(cv, k));
 		l.x = t;
 	}
-	return linear(cv, n, &l, by_row, hb_attr_f(n, "alpha", 1), depth);
+	return linear(cv, n, &l, by_row, depth);
 }
 
 /* Two tensors. */
@@ -621,7 +589,7 @@ hb_to_fx_matmul(hb_convert *cv, hb_node *n)
 	}
 	HB_TRY(layer_begin(cv, n, ws->dim[1], n->out[0]->shape.rank - 1, &l));
 	HB_TRY(add_bias(cv, n, group_bias(n), 1, l.channels, l.bias));
-	return linear(cv, n, &l, false, 1, ws->dim[0]);
+	return linear(cv, n, &l, false, ws->dim[0]);
 }
 
 /* ---- BatchNormalization of its own, where it became no convolution: one tap a channel ---- */

@@ -21,47 +21,26 @@ layer_of(hb_graph *g, hb_node *n, hb_layer *l)
 		return false;
 	if (matmul && w->shape.rank != 2)
 		return false;
-	*l = (hb_layer){ .n = n, .w = hb_tensor_data(g, w), .elems = hb_tensor_elems(w), .axis = 1, .gain = 1 };
-	if (gemm)
-		l->gain = hb_attr_f(n, "alpha", 1);
+	*l = (hb_layer){ .n = n, .at = hb_weights_of(n, hb_tensor_data(g, w)), .elems = hb_tensor_elems(w), .axis = 1 };
 	if (matmul)
 		l->axis = n->out[0]->shape.rank - 1;
-	l->by_column = matmul || (gemm && !hb_attr_i(n, "transB", 0));
-	l->channels = n->out[0]->shape.dim[l->axis];
-	l->inner = l->by_column ? 1 : hb_shape_span(&w->shape, transposed ? 2 : 1, w->shape.rank);
-	if (transposed)
-		l->rows = w->shape.dim[0] / hb_attr_i(n, "group", 1);
-	return l->w && l->gain != 0;
-}
-
-static int64_t
-channel_of(const hb_layer *l, int64_t e)
-{
-	int64_t row = e / l->inner;
-
-	if (!l->rows)
-		return l->by_column ? e % l->channels : row;
-	int64_t out_of_group = l->elems / l->inner / (l->rows * (l->channels * l->rows * l->inner / l->elems));
-	return row / out_of_group / l->rows * out_of_group + row % out_of_group;
+	l->channels = l->at.channels;
+	return l->at.w && l->at.gain != 0;
 }
 
 /* Scales as conversion chooses them, and weights rounded to them. */
 static void
 nearest(const hb_layer *l, const hb_refine_options *o, float *scales, int8_t *q)
 {
-	double largest = 0;
+	const hb_weights *at = &l->at;
 
+	hb_weight_scales(at, scales);
 	for (int64_t c = 0; c < l->channels; c++)
-		scales[c] = 0;
-	for (int64_t e = 0; e < l->elems; e++) {
-		float *s = &scales[channel_of(l, e)];
-		*s = fmaxf(*s, (float)fabs(l->w[e] * l->gain));
-		largest = fmax(largest, *s);
-	}
-	for (int64_t c = 0; c < l->channels; c++)
-		scales[c] = largest > 0 ? hb_scale_of(scales[c], HB_I8, false) : 1;
-	for (int64_t e = 0; e < l->elems; e++)
-		q[e] = (int8_t)hb_quantize((float)(l->w[e] * l->gain), scales[channel_of(l, e)], HB_I8, o->round);
+		for (int64_t k = 0; k < at->outer * at->inner; k++) {
+			int64_t e = hb_weights_at(at, c, k);
+
+			q[e] = (int8_t)hb_quantize((float)(at->w[e] * at->gain), scales[c], HB_I8, o->round);
+		}
 }
 
 /* ---- sums over a channel ---- */
@@ -190,8 +169,12 @@ run_quantized(hb_walk *w, int lanes, const hb_layer *l, const float *scales, con
 	hb_tensor weights = *l->n->in[1];
 	hb_tensor *in[3] = { as.in[0], &weights, hb_in(&as, 2) };
 
-	for (int64_t e = 0; e < l->elems; e++)
-		fake[e] = (float)(q[e] * (double)scales[channel_of(l, e)] / l->gain);
+	for (int64_t c = 0; c < l->channels; c++)
+		for (int64_t k = 0; k < l->at.outer * l->at.inner; k++) {
+			int64_t e = hb_weights_at(&l->at, c, k);
+
+			fake[e] = (float)(q[e] * (double)scales[c] / l->at.gain);
+		}
 	weights.data = fake;
 	weights.raw = NULL;
 	weights.is_splat = false;

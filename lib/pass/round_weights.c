@@ -84,12 +84,6 @@ output_at(const rounding *r, const hb_val *y, int64_t place, int64_t channel)
 	return ((const float *)y->data)[(place / spatial * r->l->channels + channel) * spatial + place % spatial];
 }
 
-static int64_t
-weight_index(const rounding *r, int64_t channel, int64_t k)
-{
-	return r->l->by_column ? k * r->l->channels + channel : channel * r->depth + k;
-}
-
 /* ---- moments ---- */
 
 static void
@@ -240,7 +234,7 @@ round_channels(void *arg, int64_t begin, int64_t end, int worker)
 		if (r->regress)
 			solve(r, move);
 		for (int64_t k = 0; k < n; k++)
-			v[k] = r->l->w[weight_index(r, channel, r->from + r->order[k])] * r->l->gain + move[k];
+			v[k] = r->l->at.w[hb_weights_at(&r->l->at, channel, r->from + r->order[k])] * r->l->at.gain + move[k];
 		float absmax = 0;
 		for (int64_t k = 0; k < n; k++)
 			absmax = fmaxf(absmax, (float)fabs(v[k]));
@@ -255,7 +249,7 @@ round_channels(void *arg, int64_t begin, int64_t end, int worker)
 			want = v[k] + want / r->h[k * n + k];
 			int32_t q = hb_quantize((float)want, s, HB_I8, HB_HALF_EVEN);
 			off[k] = v[k] - q * (double)s;
-			r->q[weight_index(r, channel, r->from + r->order[k])] = (int8_t)q;
+			r->q[hb_weights_at(&r->l->at, channel, r->from + r->order[k])] = (int8_t)q;
 		}
 	}
 }
@@ -291,7 +285,7 @@ begin(rounding *r)
 	if (!strcmp(n->op_type, "Conv")) {
 		r->conv = hb_conv_of(n);
 		r->groups = r->conv->group;
-	} else if (r->l->rows || hb_attr_i(n, "transA", 0) || (!strcmp(n->op_type, "Gemm") && out->rank != 2)) {
+	} else if (!strcmp(n->op_type, "ConvTranspose") || hb_attr_i(n, "transA", 0) || (!strcmp(n->op_type, "Gemm") && out->rank != 2)) {
 		return false;
 	}
 	r->out_of_group = r->l->channels / r->groups;

@@ -30,6 +30,43 @@ void hb_fake_quant_n(hb_ctx *cx, const float *x, float s, hb_dtype dt, hb_round 
 /* A tensor of shape s as q says, a scale a channel where it has them. */
 void hb_fake_quant(hb_ctx *cx, const float *x, const hb_q *q, const hb_shape *s, hb_round r, float *dst);
 
+/* ---- weights: lib/quant/weights.c ---- */
+
+/* Weights of a Conv, ConvTranspose, Gemm or MatMul as they lie. Those of one output channel are `outer` runs of `inner`
+ * floats, `step` apart. */
+typedef struct hb_weights {
+	const float *w;
+	double gain;			/* of each (Gemm's alpha) */
+	int64_t channels, of_group;	/* output channels, all and of a group */
+	int64_t channel_step, group_step;	/* floats from one channel to the next of its group, and to the next group */
+	int64_t outer, inner, step;
+	int64_t taps, group_in;		/* of the window, in a run; input channels of a group */
+} hb_weights;
+
+/* Where channel c's first run begins. */
+static inline int64_t
+hb_weights_first(const hb_weights *w, int64_t c)
+{
+	return c / w->of_group * w->group_step + c % w->of_group * w->channel_step;
+}
+
+/* Where weight k of channel c is, in the order of its runs. */
+static inline int64_t
+hb_weights_at(const hb_weights *w, int64_t c, int64_t k)
+{
+	return hb_weights_first(w, c) + k / w->inner * w->step + k % w->inner;
+}
+
+/* The input channel that weight i of channel c's run o reads. */
+static inline int64_t
+hb_weights_input(const hb_weights *w, int64_t c, int64_t o, int64_t i)
+{
+	return c / w->of_group * w->group_in + o + i / w->taps;
+}
+
+/* The scale of each channel's weights as int8; 1 where all of the layer are zero. */
+void hb_weight_scales(const hb_weights *w, float *scales);
+
 /* ---- requantization: y = (acc * M + 2^(30-e)) >> (31-e), half up, exact ---- */
 
 typedef struct hb_mult {
