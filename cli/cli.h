@@ -24,7 +24,7 @@ typedef struct strings {
 
 typedef struct args {
 	const char *config, *output, *march, *name, *emit, *format, *input_layout, *output_layout;
-	const char *stats, *trace, *dump, *baseline, *observer, *dtype, *round, *affine, *scale_divisor, *list, *save_ranges, *load_ranges, *save_stats;
+	const char *stats, *trace, *dump, *baseline, *observer, *weight_observer, *dtype, *round, *affine, *scale_divisor, *list, *save_ranges, *load_ranges, *save_stats;
 	strings calib, input, input_shape, input_source, run_on_bpu, run_on_cpu;
 	int64_t jobs, max_memory, bench, core_num, level;
 	double min_cosine, max_latency, min_fps, max_ddr, tolerance, advice, percentile, averaging_constant;

@@ -66,7 +66,7 @@ record(cli *c, const hb_graph *g, hb_program *p)
 	HB_TRY(meta_add(c, p, "hbcc.version", HBCC_VERSION));
 	HB_TRY(meta_add(c, p, "hbcc.model.crc32", hb_arena_printf(c->arena, "%08lx", crc32_z(0, f->p, f->size))));
 	HB_TRY(meta_add(c, p, "hbcc.option.optimize", hb_arena_printf(c->arena, "O%lld", (long long)c->a.level)));
-	static const opt_id shaping[] = {O_dtype,         O_observer,     O_round,
+	static const opt_id shaping[] = {O_dtype,         O_observer,      O_weight_observer, O_round,
 					 O_affine,        O_scale_divisor, O_input_layout, O_output_layout};
 	for (size_t i = 0; i < HB_LEN(shaping); i++) {
 		const option_row *o = &option_rows[shaping[i]];
@@ -215,7 +215,7 @@ const command command_compile = {
 	.options = (const opt_id[]){O_march,         O_output,       O_calib,      O_level,
 				    O_emit,          O_all_outputs,  O_name,       O_input_layout,
 				    O_output_layout, O_core_num,     O_run_on_bpu, O_run_on_cpu,
-				    O_dtype,         O_observer,     O_percentile, O_round,
+				    O_dtype,         O_observer,     O_weight_observer, O_percentile, O_round,
 				    O_scale_divisor, O_int8_outputs, O_affine, O_no_bias_correction, O_refine, O_round_weights, O_auto_int16, O_min_cosine, O_verify, O_input_source,
 				    O_debug, O_deflate, O_save_ranges, O_load_ranges, O_averaging_constant, O_per_channel, O_per_tensor, O_END},
 	.run = run,

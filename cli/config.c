@@ -310,6 +310,7 @@ static const key_row keys[] = {
 	{.group = "quant_parameters", .key = "observer", .fn = set_option, .option = O_observer},
 	{.group = "quant_parameters", .key = "percentile", .fn = set_option, .option = O_percentile},
 	{.group = "quant_parameters", .key = "averaging_constant", .fn = set_option, .option = O_averaging_constant},
+	{.group = "quant_parameters", .key = "weight_observer", .fn = set_option, .option = O_weight_observer},
 	{.group = "quant_parameters", .key = "weight_dtype", .fn = qrules_weight_dtype},
 	{.group = "quant_parameters", .key = "high_precision_output", .fn = high_precision},
 	{.group = "quant_parameters", .key = "round", .fn = set_option, .option = O_round},

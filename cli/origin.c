@@ -100,10 +100,12 @@ names_of(cli *c, const char *said, const char *const **v, size_t *n)
 hb_status
 origin_requests(cli *c, const hb_graph *g, hb_place_options *o)
 {
-	const char *round = hb_meta_get(g->meta, OPTION_KEY "round");
+	const char *round = hb_meta_get(g->meta, OPTION_KEY "round"), *weights = hb_meta_get(g->meta, OPTION_KEY "weight-observer");
 
 	if (!c->a.round && round && (!strcmp(round, "half_up") || !strcmp(round, "half_even")))
 		c->a.round = hb_arena_str(c->arena, round);
+	if (!c->a.weight_observer && weights && (!strcmp(weights, "minmax") || !strcmp(weights, "mse")))
+		c->a.weight_observer = hb_arena_str(c->arena, weights);
 	HB_TRY(names_of(c, hb_meta_get(g->meta, place_keys[0]), &o->run_on_bpu, &o->nbpu));
 	return names_of(c, hb_meta_get(g->meta, place_keys[1]), &o->run_on_cpu, &o->ncpu);
 }

@@ -298,6 +298,7 @@ model_calibrate(cli *c, hb_graph *g, const hb_march *m)
 		o.activations.observer.averaging_constant = c->a.averaging_constant;
 	if (c->a.observer)
 		hb_observer_kind_of(c->a.observer, &o.activations.observer.kind);
+	o.activations.weights_mse = c->a.weight_observer && !strcmp(c->a.weight_observer, "mse");
 	if (c->set[O_percentile])
 		o.activations.observer.percentile = c->a.percentile;
 	if (!c->cfg)

@@ -3,7 +3,7 @@
 
 typedef struct row {
 	hb_qconfig q;
-	bool observed;
+	bool observed, weights;		/* it has weights whose scales it says */
 } row;
 
 typedef struct rows {
@@ -12,15 +12,26 @@ typedef struct rows {
 	bool bad;
 } rows;
 
+static bool
+has_weights(const hb_node *n)
+{
+	static const char *const ops[] = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
+	const hb_node *root = n && n->group ? n->group->root : n;
+
+	for (size_t i = 0; root && i < HB_LEN(ops); i++)
+		if (!strcmp(root->op_type, ops[i]))
+			return root->in[1]->is_const;
+	return false;
+}
+
 static void
 take(void *arg, const hb_node *n, const hb_tensor *t, const hb_qconfig *q, bool observed)
 {
 	rows *r = arg;
 	row *one = HB_NEW(r->c->arena, row);
 
-	(void)n;
 	if (one)
-		*one = (row){*q, observed};
+		*one = (row){*q, observed, has_weights(n)};
 	r->bad |= !one || !hb_map_put(r->by_tensor, t->name, one);
 }
 
@@ -34,27 +45,17 @@ static void
 observer_cells(table *t, const row *r)
 {
 	const hb_observer_cfg *o = &r->q.observer;
+	const char *weights = r->weights && r->q.weights_mse ? "weights mse" : "", *comma = *weights ? ", " : "";
 
-	if (!r->observed) {
-		table_cell(t, "--");
-		table_cell(t, "");
-		return;
-	}
-	table_cell(t, hb_observer_name(o->kind));
-	switch (o->kind) {
-	case HB_OBS_PERCENTILE:
-	case HB_OBS_MIX:
-		table_cellf(t, "percentile %g", o->percentile > 0 ? o->percentile : 0.9999);
-		break;
-	case HB_OBS_MOVING:
-		table_cellf(t, "averaging_constant %g", o->averaging_constant > 0 ? o->averaging_constant : 0.01);
-		break;
-	case HB_OBS_FIXED:
-		table_cellf(t, "scale %.9g", (double)o->fixed_scale);
-		break;
-	default:
-		table_cell(t, "");
-	}
+	table_cell(t, r->observed ? hb_observer_name(o->kind) : "--");
+	if (r->observed && (o->kind == HB_OBS_PERCENTILE || o->kind == HB_OBS_MIX))
+		table_cellf(t, "percentile %g%s%s", o->percentile > 0 ? o->percentile : 0.9999, comma, weights);
+	else if (r->observed && o->kind == HB_OBS_MOVING)
+		table_cellf(t, "averaging_constant %g%s%s", o->averaging_constant > 0 ? o->averaging_constant : 0.01, comma, weights);
+	else if (r->observed && o->kind == HB_OBS_FIXED)
+		table_cellf(t, "scale %.9g%s%s", (double)o->fixed_scale, comma, weights);
+	else
+		table_cell(t, weights);
 }
 
 static void

@@ -16,7 +16,7 @@ struct qrule {
 	int side;
 	const char *key;	/* of the file, as reports name it */
 	size_t line;
-	bool has_dtype, has_kind, has_percentile, has_constant, has_scale;
+	bool has_dtype, has_kind, has_percentile, has_constant, has_scale, has_weights;
 	hb_qconfig q;
 };
 
@@ -80,6 +80,11 @@ rule_value(config *g, qrule *r, const yaml_node_t *n, const char *key, const cha
 			return config_error(g, n, key, "'default' tries observers on the whole model: it is said for all, not by rule");
 		return HB_OK;
 	}
+	if (!strcmp(key, "weight_observer")) {
+		r->has_weights = true;
+		r->q.weights_mse = !strcmp(s, "mse");
+		return r->q.weights_mse || !strcmp(s, "minmax") ? HB_OK : config_error(g, n, key, "'%s' is none of minmax, mse", s);
+	}
 	if (!strcmp(key, "weight_dtype"))
 		return weight_dtype(g, n, key, s);
 	if (!strcmp(key, "high_precision_output")) {
@@ -88,7 +93,7 @@ rule_value(config *g, qrule *r, const yaml_node_t *n, const char *key, const cha
 	}
 	if (strcmp(key, "percentile") && strcmp(key, "averaging_constant") && strcmp(key, "scale"))
 		return config_error(g, n, key,
-				    "unknown key; dtype, observer, percentile, averaging_constant, scale, high_precision_output are taken");
+				    "unknown key; dtype, observer, percentile, averaging_constant, scale, weight_observer, high_precision_output are taken");
 	if (!hb_parse_f64(s, &x) || !(x > 0) || (*key != 's' && x > 1))
 		return config_error(g, n, key, "'%s' is out of range", s);
 	if (*key == 'p') {
@@ -329,6 +334,8 @@ overlay(config *g, hb_qconfig *q, const qrule *r)
 		q->observer.kind = HB_OBS_FIXED;
 		q->observer.fixed_scale = r->q.observer.fixed_scale;
 	}
+	if (r->has_weights)
+		q->weights_mse = r->q.weights_mse;
 	if (r->q.high_precision)
 		q->high_precision = r->q.high_precision;
 	q->rule = hb_arena_printf(g->c->arena, "%s%s%s%s%s (%s:%zu)", q->rule ? q->rule : "", q->rule ? ", " : "", r->key, r->match ? " " : "",

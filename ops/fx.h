@@ -68,7 +68,7 @@ double hb_chain_eval(const hb_group *g, double x);
 /* The other operand of the group's sumin addition, or NULL. */
 hb_tensor *hb_group_addend(const hb_node *n);
 
-/* How the weights of a Conv, ConvTranspose, Gemm or MatMul (of two dimensions) lie, their values at w. */
+/* How the weights of a Conv, ConvTranspose, Gemm or MatMul (of two dimensions) lie, their values at w, and get scales. */
 hb_weights hb_weights_of(const hb_node *n, const float *w);
 
 /* ---- lower ---- */

@@ -54,7 +54,7 @@ hb_weights
 hb_weights_of(const hb_node *n, const float *w)
 {
 	const hb_shape *s = &n->in[1]->shape;
-	hb_weights f = { .w = w, .gain = 1, .taps = 1 };
+	hb_weights f = { .w = w, .gain = 1, .taps = 1, .mse = n->out[0]->weights_mse };
 
 	if (!strcmp(n->op_type, "Conv") || !strcmp(n->op_type, "ConvTranspose")) {
 		int64_t groups = hb_conv_of(n)->group;
@@ -196,7 +196,7 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 				if (!(fabs(weight_at(f, first, o, i)) <= 3.4e38) || !(fabs(bias[c]) <= 1e300))
 					return HB_FX_REFUSE(cv, n, "channel %lld has a weight or bias that is infinite or no number", (long long)c);
 	}
-	hb_weight_scales(&f->at, scales);
+	hb_weight_scales(cv->from->cx, &f->at, scales);
 	for (int64_t c = 0; c < f->at.channels; c++) {
 		float s = scales[c];
 		if (f->given)

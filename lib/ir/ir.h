@@ -144,6 +144,7 @@ struct hb_tensor {
 	 * quantized ones. NULL: unknown. */
 	const double *means;
 	int means_dim;
+	bool weights_mse;		/* of a layer's output: its weights get the scales of the least squared error */
 	/* What hb_pass_refine chose: on a layer's output, what is added to each channel's bias; on its weights, integers
 	 * and a scale an output channel. NULL: nothing. */
 	const double *shift;

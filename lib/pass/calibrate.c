@@ -72,7 +72,8 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 	const hb_qconfig *own = c->o->config ? c->o->config(c->o->config_arg, n, t) : NULL;
 	e->cfg = own ? *own : c->o->activations;
 	if (!own && is_places(t, PASSED_ON))
-		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX }, .rule = "its readers take it for places" };
+		e->cfg = (hb_qconfig){ .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX }, .weights_mse = e->cfg.weights_mse,
+				    .rule = "its readers take it for places" };
 	if (!own && n && t->producer == n && n->op->own_scale)
 		e->cfg = (hb_qconfig){ .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = n->op->own_scale(n) }, .rule = "the operator's own scale" };
 	t->user = e;
@@ -217,6 +218,15 @@ make_edges(hb_calib *c)
 	return hb_calib_types(c);
 }
 
+/* How the weights of layer n, where it is one, get their scales. */
+static void
+mark_weights(const hb_node *n)
+{
+	const hb_edge *e = hb_group_out(n) ? hb_group_out(n)->user : NULL;
+	if (e && n->out[0])
+		n->out[0]->weights_mse = e->cfg.weights_mse;
+}
+
 /* Which edges are quantized, and which of them have an observer. */
 static hb_status
 mark(hb_calib *c)
@@ -224,6 +234,7 @@ mark(hb_calib *c)
 	for (hb_node *n = c->g->first; n; n = n->next) {
 		if (n->on != HB_ON_BPU)
 			continue;
+		mark_weights(n);
 		if (c->sampled && !c->o->no_bias_correction)
 			HB_TRY(hb_calib_want_means(c, n));
 		for (int i = 0; i < n->nin; i++) {
@@ -457,6 +468,7 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 		t->means = NULL;
 		t->shift = NULL;
 		t->rounded = NULL;
+		t->weights_mse = false;
 		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}

@@ -85,6 +85,7 @@ typedef struct hb_qconfig {		/* what one node or tensor gets */
 	hb_observer_cfg observer;
 	bool none;			/* stays in float */
 	int8_t high_precision;		/* a model output of a layer with weights: 1 stays int32, -1 does not, 0 as the options say */
+	bool weights_mse;		/* the layer's weights get the scales of the least squared error, not those of the largest */
 	int dtype_level;		/* how specific what said dtype is: 0 for all, then by operator, node, tensor */
 	const char *rule;		/* what said so, for reports; NULL: the options */
 } hb_qconfig;

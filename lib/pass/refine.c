@@ -30,11 +30,11 @@ layer_of(hb_graph *g, hb_node *n, hb_layer *l)
 
 /* Scales as conversion chooses them, and weights rounded to them. */
 static void
-nearest(const hb_layer *l, const hb_refine_options *o, float *scales, int8_t *q)
+nearest(hb_graph *g, const hb_layer *l, const hb_refine_options *o, float *scales, int8_t *q)
 {
 	const hb_weights *at = &l->at;
 
-	hb_weight_scales(at, scales);
+	hb_weight_scales(g->cx, at, scales);
 	for (int64_t c = 0; c < l->channels; c++)
 		for (int64_t k = 0; k < at->outer * at->inner; k++) {
 			int64_t e = hb_weights_at(at, c, k);
@@ -193,11 +193,11 @@ refine_layer(hb_graph *g, hb_walk *w, int lanes, hb_layer *l, const hb_refine_op
 	hb_status st = scales && q && fake ? HB_OK : hb_nomem(g->cx, wt->name);
 
 	if (st == HB_OK)
-		nearest(l, o, scales, q);
+		nearest(g, l, o, scales, q);
 	if (st == HB_OK && o->round_weights && wt->nuses == 1)
 		st = hb_round_weights(w, lanes, l, scales, q, &rounded);
 	if (st == HB_OK && o->round_weights && !rounded)	/* it may have changed some */
-		nearest(l, o, scales, q);
+		nearest(g, l, o, scales, q);
 	if (st == HB_OK)
 		st = run_quantized(w, lanes, l, scales, q, fake);
 	if (fake)

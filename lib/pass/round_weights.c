@@ -219,6 +219,18 @@ solve(const rounding *r, double *v)
 	}
 }
 
+/* The scale for weights v of a channel. */
+static float
+scale_of(const rounding *r, const double *v)
+{
+	float w[BLOCK];
+	const hb_weights one = { .w = w, .gain = 1, .channels = 1, .of_group = 1, .outer = 1, .inner = r->n, .taps = 1, .mse = r->l->at.mse };
+
+	for (int64_t k = 0; k < r->n; k++)
+		w[k] = (float)v[k];
+	return hb_weight_scale(hb_walk_graph(r->w)->cx, &one, 0);
+}
+
 static void
 round_channels(void *arg, int64_t begin, int64_t end, int worker)
 {
@@ -235,11 +247,8 @@ round_channels(void *arg, int64_t begin, int64_t end, int worker)
 			solve(r, move);
 		for (int64_t k = 0; k < n; k++)
 			v[k] = r->l->at.w[hb_weights_at(&r->l->at, channel, r->from + r->order[k])] * r->l->at.gain + move[k];
-		float absmax = 0;
-		for (int64_t k = 0; k < n; k++)
-			absmax = fmaxf(absmax, (float)fabs(v[k]));
 		if (r->regress)		/* a block of several keeps the channel's scale */
-			r->scales[channel] = hb_scale_of(absmax, HB_I8, false);
+			r->scales[channel] = scale_of(r, v);
 		float s = r->scales[channel];
 		for (int64_t k = n - 1; k >= 0; k--) {
 			double want = 0;

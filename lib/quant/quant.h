@@ -41,6 +41,7 @@ typedef struct hb_weights {
 	int64_t channel_step, group_step;	/* floats from one channel to the next of its group, and to the next group */
 	int64_t outer, inner, step;
 	int64_t taps, group_in;		/* of the window, in a run; input channels of a group */
+	bool mse;			/* scales are those of the least squared error, not those of the largest weight */
 } hb_weights;
 
 /* Where channel c's first run begins. */
@@ -65,7 +66,9 @@ hb_weights_input(const hb_weights *w, int64_t c, int64_t o, int64_t i)
 }
 
 /* The scale of each channel's weights as int8; 1 where all of the layer are zero. */
-void hb_weight_scales(const hb_weights *w, float *scales);
+void hb_weight_scales(hb_ctx *cx, const hb_weights *w, float *scales);
+/* That of channel c alone. */
+float hb_weight_scale(const hb_ctx *cx, const hb_weights *w, int64_t c);
 
 /* ---- requantization: y = (acc * M + 2^(30-e)) >> (31-e), half up, exact ---- */
 

@@ -1,5 +1,6 @@
 /* scale.c: scales, and float to integer and back (SEMANTICS 1 and 3). */
 #include "lib/quant/quant.h"
+#include "lib/quant/round.h"
 #include "lib/quant/vec.h"
 
 #include <float.h>
@@ -50,29 +51,6 @@ hb_scale_of(float absmax, hb_dtype dt, bool divisor_qmax)
 	return s > FLT_EPSILON ? s : FLT_EPSILON;
 }
 
-/* Round half to even of |v| <= 2^22 by the float's own rounding. */
-#define MAGIC 12582912.0f		/* 1.5 * 2^23 */
-
-static inline float
-round_small(float v, bool half_up)
-{
-	float r = (v + MAGIC) - MAGIC;
-
-	return half_up && v - r == 0.5f ? r + 1 : r;
-}
-
-/* R(x / s) clamped to [lo, hi], |lo|, |hi| <= 2^22: clamping first changes nothing, the limits being integers. */
-static inline float
-quantize_small(float x, float s, float lo, float hi, bool half_up)
-{
-	float v = x / s;
-
-	v = v < lo ? lo : v;
-	v = v > hi ? hi : v;
-	v = v == v ? v : 0;
-	return round_small(v, half_up);
-}
-
 static int32_t
 quantize_i32(float x, float s, bool half_up)
 {
@@ -103,7 +81,7 @@ hb_quantize(float x, float s, hb_dtype dt, hb_round r)
 {
 	if (dt == HB_I32)
 		return quantize_i32(x, s, r == HB_HALF_UP);
-	return (int32_t)quantize_small(x, s, (float)hb_qmin(dt), (float)hb_qmax(dt), r == HB_HALF_UP);
+	return (int32_t)hb_quantize_small(x, s, (float)hb_qmin(dt), (float)hb_qmax(dt), r == HB_HALF_UP);
 }
 
 /* ---- whole arrays: one body, compiled for each vector width ---- */
@@ -122,10 +100,10 @@ typedef struct job {
 		type *d = (type *)j->dst + b;                                                   \
 		if (j->half_up)                                                                 \
 			for (int64_t i = 0; i < e - b; i++)                                     \
-				d[i] = (type)(int32_t)quantize_small(x[i], s, lo, hi, true);    \
+				d[i] = (type)(int32_t)hb_quantize_small(x[i], s, lo, hi, true);    \
 		else                                                                            \
 			for (int64_t i = 0; i < e - b; i++)                                     \
-				d[i] = (type)(int32_t)quantize_small(x[i], s, lo, hi, false);   \
+				d[i] = (type)(int32_t)hb_quantize_small(x[i], s, lo, hi, false);   \
 	} while (0)
 
 HB_VEC_BODY(quantize, (const job *j, int64_t b, int64_t e), {
@@ -176,10 +154,10 @@ HB_VEC_BODY(fake, (const job *j, int64_t b, int64_t e), {
 	float s = j->s, lo = j->lo, hi = j->hi;
 	if (j->half_up)
 		for (int64_t i = 0; i < e - b; i++)
-			d[i] = quantize_small(x[i], s, lo, hi, true) * s;
+			d[i] = hb_quantize_small(x[i], s, lo, hi, true) * s;
 	else
 		for (int64_t i = 0; i < e - b; i++)
-			d[i] = quantize_small(x[i], s, lo, hi, false) * s;
+			d[i] = hb_quantize_small(x[i], s, lo, hi, false) * s;
 })
 
 static void

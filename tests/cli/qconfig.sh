@@ -19,7 +19,7 @@ quant_parameters:
     "/body/body.5*": {observer: percentile, percentile: 0.999}
     "/body/body.5/body/body.1*": {observer: moving, averaging_constant: 0.1}
     "/body/body.3/body.3.2/Rel": none
-    "/head/*": {high_precision_output: False}
+    "/head/*": {high_precision_output: False, weight_observer: mse}
   tensor:
     picture: {scale: 2}
 Y
@@ -54,6 +54,9 @@ quant_parameters:
     Conv: {weight_dtype: qint16}
     Add: {observer: default}
     Gemm: {high_precision_output: 3}
+  weight_observer: kl
+  node_name:
+    fc: {weight_observer: percentile}
 Y
 t check m/tiny.onnx --march bayes --config bad.yaml
 cat > skip.yaml <<'Y'

@@ -16,6 +16,7 @@ round plain tiny.onnx --march bayes --calib m/x4.npy
 round int16 tiny.onnx --march bayes --calib m/x4.npy --dtype qint16 2> notes
 round rounding tiny.onnx --march bayes --calib m/x4.npy --round half_up --scale-divisor qmax --observer percentile --percentile 0.999
 round outputs tiny.onnx --march bayes --calib m/x4.npy --int8-outputs --no-bias-correction
+round weights tiny.onnx --march bayes --calib m/x4.npy --weight-observer mse --refine
 round uncalibrated mixed.onnx --march bayes
 round placed mixed.onnx --march bayes --run-on-cpu Relu
 round shared outputs.onnx --march bayes
