@@ -67,7 +67,7 @@ spread_new(hb_arena *a, const hb_tensor *t)
 	s->dim = channel_dim(t, 0);
 	s->bins = HB_NEW_N(a, uint64_t, SPREAD_BINS);
 	s->negative = HB_NEW_N(a, uint64_t, SPREAD_BINS);
-	s->channels = hb_channels_new(a, s->dim < 0 ? 1 : t->shape.dim[s->dim], 0, false);
+	s->channels = hb_channels_new(a, s->dim < 0 ? 1 : t->shape.dim[s->dim], 0, 0, false);
 	return s->bins && s->negative && s->channels ? s : NULL;
 }
 

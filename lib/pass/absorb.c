@@ -86,8 +86,11 @@ static void
 remember(const hb_tensor *t, hb_q *q)
 {
 	const hb_q *said = t->user;
-	if (!said || said->dtype != q->dtype || said->nscales > 1 || q->nscales > 1 || said->scale != q->scale)
+	if (!said || said->dtype != q->dtype || HB_MAX(said->nscales, 1) != q->nscales)
 		return;
+	for (int i = 0; i < q->nscales; i++)
+		if (hb_q_scale(said, i) != hb_q_scale(q, i))
+			return;
 	q->lo = said->lo;
 	q->hi = said->hi;
 	q->min = said->min;
@@ -199,7 +202,30 @@ ints_of(const hb_node *n)
 	return is_quantize(n) ? n->out[0]->dtype : n->in[0]->dtype;
 }
 
-/* The scale of an activation, integers re-expressed around 0; false where it has more than one or is no 8 or 16 bits. */
+/* Scales of channels of an activation, integers of 8 bits around the middle of their type. */
+static bool
+channels_q(absorb *a, const hb_node *n, const float *s, int64_t count, hb_q *q)
+{
+	const hb_shape *shape = &n->in[0]->shape;
+	int64_t axis = hb_attr_i(n, "axis", 1), zp;
+	float *copy = hb_arena_dup(a->g->arena, s, sizeof(*s) * (size_t)count);
+
+	if (!copy || (axis != 1 && axis != 1 - shape->rank) || shape->rank < 2 || shape->dim[1] != count || hb_dtype_size(ints_of(n)) != 1)
+		return false;
+	*q = (hb_q){
+		.dtype = HB_I8, .nscales = (int)count, .axis = 1, .scales = copy, .observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
+	};
+	for (int64_t i = 0; i < count; i++) {
+		if (!zero_point(a->g, n, hb_in(n, 2) && hb_tensor_elems(n->in[2]) > 1 ? i : 0, &zp) || zp != middle(ints_of(n)))
+			return false;
+		q->scale = HB_MAX(q->scale, s[i]);
+	}
+	q->min = q->scale * (float)hb_qmin(HB_I8);
+	q->max = q->scale * (float)hb_qmax(HB_I8);
+	return true;
+}
+
+/* The scale of an activation, integers re-expressed around 0; false where it is no 8 or 16 bits. */
 static bool
 activation_q(absorb *a, const hb_node *n, hb_q *q, bool *affine)
 {
@@ -207,6 +233,9 @@ activation_q(absorb *a, const hb_node *n, hb_q *q, bool *affine)
 	int64_t count, zp;
 	const float *s = scales_of(a->g, n, &count);
 	bool bytes = dt == HB_I8 || dt == HB_U8, words = dt == HB_I16 || dt == HB_U16;
+	*affine = false;
+	if (s && count > 1)
+		return channels_q(a, n, s, count, q);
 	if (!s || count != 1 || (!bytes && !words) || !zero_point(a->g, n, 0, &zp))
 		return false;
 	double lo = (double)(hb_qmin(dt) - zp) * s[0], hi = (double)(hb_qmax(dt) - zp) * s[0];
@@ -215,7 +244,6 @@ activation_q(absorb *a, const hb_node *n, hb_q *q, bool *affine)
 		.observer = hb_observer_name(HB_OBS_FIXED), .from = HB_Q_GIVEN,
 	};
 	int64_t least = hb_qmin(dt) - zp, most = hb_qmax(dt) - zp;
-	*affine = false;
 	if (zp == middle(dt))
 		return true;
 	if (a->affine_as == HB_AFFINE_EXACT && least >= INT16_MIN && most <= INT16_MAX) {
@@ -234,7 +262,9 @@ same_params(hb_graph *g, const hb_node *a, const hb_node *b)
 {
 	int64_t na, nb, za, zb;
 	const float *sa = scales_of(g, a, &na), *sb = scales_of(g, b, &nb);
-	return sa && sb && na == 1 && nb == 1 && *sa == *sb && zero_point(g, a, 0, &za) && zero_point(g, b, 0, &zb) && za == zb;
+	if (!sa || !sb || na != nb || memcmp(sa, sb, (size_t)na * sizeof(*sa)) || (na > 1 && hb_attr_i(a, "axis", 1) != hb_attr_i(b, "axis", 1)))
+		return false;
+	return zero_point(g, a, 0, &za) && zero_point(g, b, 0, &zb) && za == zb;
 }
 
 /* ---- operators on integers, spelled as float operators between pairs ---- */

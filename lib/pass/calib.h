@@ -51,6 +51,8 @@ hb_status hb_calib_types(hb_calib *c);
 /* May t have a scale a channel? And gives it, behind the scale that it has: of a file of ranges, where that has them; else
  * of what was observed, where it is asked for or worth it. */
 bool hb_calib_takes_channels(const hb_tensor *t);
+/* Has the channels of t looked at, where they may come to have scales. */
+hb_status hb_calib_see_channels(hb_calib *c, const hb_tensor *t, hb_edge *e);
 hb_status hb_calib_set_channels(const hb_calib *c, hb_tensor *t, hb_edge *e);
 /* q of all edges, from what was observed. */
 hb_status hb_calib_set_scales(hb_calib *c);

@@ -32,6 +32,8 @@ yields_channels(const hb_tensor *t)
 	const hb_node *n = t->producer, *root = n && n->group ? n->group->root : n;
 	const hb_tensor *x = n ? looked_up(n) : NULL;
 
+	if (x && x->q.from != HB_Q_OPEN)
+		return hb_shape_eq(&x->shape, &t->shape) && x->q.dtype == HB_I8;
 	if (x)
 		return hb_shape_eq(&x->shape, &t->shape) && x->user && ((const hb_edge *)x->user)->cfg.dtype == HB_I8;
 	return n && is_conv(root);
@@ -40,7 +42,7 @@ yields_channels(const hb_tensor *t)
 bool
 hb_calib_takes_channels(const hb_tensor *t)
 {
-	if (!yields_channels(t) || t->is_output || !t->nuses || t->q.from != HB_Q_OPEN || t->shape.rank < 3)
+	if (!yields_channels(t) || t->is_output || !t->nuses || t->shape.rank < 3)
 		return false;
 	for (size_t i = 0; i < t->nuses; i++) {
 		const hb_node *n = t->uses[i].node;
@@ -131,24 +133,50 @@ is_worth(const hb_calib *c, const hb_tensor *t, const float *absmax, bool *worth
 
 /* ---- choosing ---- */
 
+hb_status
+hb_calib_see_channels(hb_calib *c, const hb_tensor *t, hb_edge *e)
+{
+	enum { FEW = 2048 };		/* values of a channel that tell enough where room is left */
+	const hb_observer_cfg *o = &e->cfg.observer;
+	bool always = c->o->channels == HB_CHANNELS_ALWAYS || o->kind == HB_OBS_DEFAULT;
+
+	if (e->channels || (c->o->channels == HB_CHANNELS_NEVER && !always) || !hb_calib_takes_channels(t))
+		return HB_OK;
+	e->channels = hb_channels_new(c->arena, t->shape.dim[1], o->kind == HB_OBS_MOVING ? o->averaging_constant : 0, always ? 0 : FEW,
+				      o->kind == HB_OBS_MSE || o->whole);
+	return e->channels ? HB_OK : hb_nomem(c->g->cx, t->name);
+}
+
 static hb_status
 set_scales(hb_tensor *t, const hb_calib *c, const float *absmax)
 {
-	float *scales;
+	float *scales, most = 0;
 
 	HB_TRY(scales_of(c, t, absmax, &scales));
+	for (int64_t i = 0; i < t->shape.dim[1]; i++)
+		most = HB_MAX(most, scales[i]);
 	t->q.nscales = (int)t->shape.dim[1];
 	t->q.axis = 1;
+	t->q.scale = most;
 	t->q.scales = scales;
 	return HB_OK;
+}
+
+/* A channel's few values say less of its range than all channels' of theirs. */
+static void
+leave_room(float *absmax, int64_t n)
+{
+	static const float ROOM = 2;
+
+	for (int64_t i = 0; i < n; i++)
+		absmax[i] *= ROOM;
 }
 
 hb_status
 hb_calib_set_channels(const hb_calib *c, hb_tensor *t, hb_edge *e)
 {
-	static const float ROOM = 2;	/* a channel's few values say less of its range than all channels' of theirs */
 	const hb_range_row *row = c->o->ranges ? hb_ranges_find(c->o->ranges, t->name) : NULL;
-	bool always = c->o->channels == HB_CHANNELS_ALWAYS || c->channels_now, worth = false;
+	bool always = c->o->channels == HB_CHANNELS_ALWAYS || c->channels_now, worth = true;
 
 	if (t->is_const || t->q.dtype != HB_I8 || e->cfg.observer.kind == HB_OBS_FIXED || !hb_calib_takes_channels(t))
 		return HB_OK;
@@ -158,11 +186,15 @@ hb_calib_set_channels(const hb_calib *c, hb_tensor *t, hb_edge *e)
 		return HB_OK;
 	if (!e->absmax && !(e->absmax = HB_NEW_N(c->arena, float, e->channels->n)))
 		return hb_nomem(c->g->cx, t->name);
+	if (!always) {			/* by ranges first: clips take their time */
+		hb_channels_absmax(c->g->cx, e->channels, &(hb_observer_cfg){ .kind = HB_OBS_MINMAX }, e->absmax);
+		leave_room(e->absmax, e->channels->n);
+		HB_TRY(is_worth(c, t, e->absmax, &worth));
+	}
+	if (!worth)
+		return HB_OK;
 	hb_channels_absmax(c->g->cx, e->channels, &e->cfg.observer, e->absmax);
-	if (always)
-		return set_scales(t, c, e->absmax);
-	for (int64_t i = 0; i < e->channels->n; i++)
-		e->absmax[i] *= ROOM;
-	HB_TRY(is_worth(c, t, e->absmax, &worth));
-	return worth ? set_scales(t, c, e->absmax) : HB_OK;
+	if (!always)
+		leave_room(e->absmax, e->channels->n);
+	return set_scales(t, c, e->absmax);
 }

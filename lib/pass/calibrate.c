@@ -103,12 +103,17 @@ only_lookup(const hb_tensor *t)
 	return n->op->lut && n->op->role == HB_ROLE_OWN ? n : NULL;
 }
 
-/* A scale of the file, one for the tensor. int16 where a neighbour takes none is int8 of the same range. */
+/* A scale of the file. int16 where a neighbour takes none is int8 of the same range. */
 static bool
 given(const hb_calib *c, hb_tensor *t)
 {
-	if (t->q.from == HB_Q_OPEN || t->q.nscales != 1)
+	if (t->q.from == HB_Q_OPEN)
 		return false;
+	if (t->q.nscales > 1 && !hb_calib_takes_channels(t)) {
+		hb_note(c->g->cx, t->name, "channel-scales", "has one scale, the coarsest of its channels': what reads it adds up channels");
+		t->q.nscales = 1;
+		t->q.scales = NULL;
+	}
 	if (t->q.dtype == HB_I16 && c->o->march && !hb_march_takes(c->o->march, t, HB_I16)) {
 		if (hb_q_limited(&t->q)) {
 			hb_q_recentre(&t->q, HB_I8, t->q.lo * (double)t->q.scale, t->q.hi * (double)t->q.scale);
@@ -136,13 +141,7 @@ observe(hb_calib *c, hb_node *n, hb_tensor *t)
 		e->cfg.observer.whole = c->o->save_stats || c->o->nstats;
 	if (e && !e->observer)
 		e->observer = hb_observer_new(c->arena, &e->cfg.observer, e->cfg.dtype);
-	if (e && !e->channels && (c->o->channels != HB_CHANNELS_NEVER || e->cfg.observer.kind == HB_OBS_DEFAULT) && hb_calib_takes_channels(t)) {
-		e->channels = hb_channels_new(c->arena, t->shape.dim[1], e->cfg.observer.kind == HB_OBS_MOVING ? e->cfg.observer.averaging_constant : 0,
-					      e->cfg.observer.kind == HB_OBS_MSE || e->cfg.observer.whole);
-		if (!e->channels)
-			return hb_nomem(c->g->cx, t->name);
-	}
-	return e && e->observer ? HB_OK : hb_nomem(c->g->cx, t->name);
+	return e && e->observer ? hb_calib_see_channels(c, t, e) : hb_nomem(c->g->cx, t->name);
 }
 
 /* A file of ranges or statistics has every tensor of float values, so that other exclusions need no new pass. */

@@ -6,16 +6,15 @@
 #include <math.h>
 
 enum {
-	BITS = 9,
+	BITS = 8,
 	HALF = 1 << BITS,		/* bins of values below 0, nearest last; as many of the others */
 	BINS = 2 * HALF,
-	TAKEN = 4096,			/* values of a channel that a sample's histogram counts at most, evenly spread */
-	CANDIDATES = 24,
+	CANDIDATES = 16,
 };
 static const double TIGHTEST = 0.2;	/* of the candidates for the clip, of the range */
 
 hb_channels *
-hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, bool histogram)
+hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, int64_t most, bool histogram)
 {
 	hb_channels *ch = HB_NEW(a, hb_channels);
 
@@ -23,6 +22,7 @@ hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, bool histogra
 		return NULL;
 	ch->n = n;
 	ch->averaging_constant = averaging_constant;
+	ch->most = most;
 	ch->min = HB_NEW_N(a, float, n);
 	ch->max = HB_NEW_N(a, float, n);
 	ch->exponent = histogram ? HB_NEW_N(a, int, n) : NULL;
@@ -109,13 +109,14 @@ channels_some(void *arg, int64_t begin, int64_t end, int worker)
 
 	(void)worker;
 	for (int64_t k = begin; k < end; k++) {
+		int64_t step = ch->most ? hb_ceil_div(j->outer * j->inner, ch->most) | 1 : 1;
 		float lo = FLT_MAX, hi = -FLT_MAX;
 		int e;
 
 		for (int64_t o = 0; o < j->outer; o++) {
 			const float *x = j->x + (o * ch->n + k) * j->inner;
 
-			for (int64_t i = 0; i < j->inner; i++) {
+			for (int64_t i = 0; i < j->inner; i += step) {
 				bool finite = x[i] >= -FLT_MAX && x[i] <= FLT_MAX;
 
 				lo = finite && x[i] < lo ? x[i] : lo;
@@ -130,7 +131,7 @@ channels_some(void *arg, int64_t begin, int64_t end, int worker)
 		frexpf(HB_MAX(fabsf(lo), fabsf(hi)), &e);	/* which is below 2^e */
 		grow(ch, k, HB_MAX(e, HB_LEAST_EXPONENT) - BITS);
 		for (int64_t o = 0; o < j->outer; o++)
-			count(ch, k, j->x + (o * ch->n + k) * j->inner, j->inner, hb_ceil_div(j->outer * j->inner, TAKEN) | 1);
+			count(ch, k, j->x + (o * ch->n + k) * j->inner, j->inner, step);
 	}
 }
 

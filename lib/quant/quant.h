@@ -134,15 +134,16 @@ void hb_observer_save(const hb_observer *o, hb_buf *b);
 bool hb_observer_merge(hb_observer *o, hb_cursor *c);
 
 /* What is seen of each channel of a tensor: its range, running or as moving averages with constant c (0: running), and
- * a histogram of at most some thousands of its values a sample. */
+ * a histogram. */
 typedef struct hb_channels {
 	int64_t n, samples;
+	int64_t most;			/* values of a channel that are looked at in a sample, evenly spread; 0: all */
 	double averaging_constant;
 	float *min, *max;		/* n each, of finite values; 0 before the first */
 	int *exponent;			/* of each channel's bins: 2^exponent wide */
 	uint32_t *bins;			/* of each channel: those of its values from 0 on, as many of those below; NULL: not wanted */
 } hb_channels;
-hb_channels *hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, bool histogram);
+hb_channels *hb_channels_new(hb_arena *a, int64_t n, double averaging_constant, int64_t most, bool histogram);
 /* One sample: x[outer][n][inner]. */
 void hb_channels_add(hb_ctx *cx, hb_channels *ch, const float *x, int64_t outer, int64_t inner);
 /* The magnitude that each channel keeps as qint8, n of them: with mse and histograms the one with the least squared error

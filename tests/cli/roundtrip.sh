@@ -25,3 +25,10 @@ round shared outputs.onnx --march bayes
 "$HBCC" compile tiny.qdq.onnx --march bernoulli2 -o b.hbm
 cmp a.hbm b.hbm && echo "another machine: the same bytes"
 "$HBCC" info b.hbm | grep -E '^(model|metadata)'
+shapes="$TOP/samples/shapes/model.onnx --march bayes --calib $TOP/samples/shapes/calib --per-channel"
+"$HBCC" compile $shapes -o a.hbm
+"$HBCC" compile $shapes --emit qdq -o q.onnx
+"$HBCC" compile q.onnx --march bayes -o b.hbm
+cmp a.hbm b.hbm && echo "scales of channels: the same bytes"
+"$HBCC" compile $shapes --debug -o d.hbm
+"$HBCC" disas d.hbm | sed -n "s/^tensor .* i8 .* \([0-9]* scales on axis 1\) '\(.*\)'.*/\2: \1/p"

@@ -35,15 +35,15 @@ open_model(hb_ctx *cx, const char *path)
 	return g;
 }
 
-/* The scale of a pair's result, 0 where the tensor is none. */
-static float
-scale_of(hb_graph *g, const char *name)
+/* Scales of a pair's result: one, or of channels along dimension 1; NULL where the tensor is none. */
+static const float *
+scales_of(hb_graph *g, const char *name, long *count)
 {
 	hb_tensor *t = hb_tensor_find(g, name);
 	if (!t || !t->producer || strcmp(t->producer->op_type, "DequantizeLinear"))
-		return 0;
-	const float *s = hb_tensor_data(g, t->producer->in[1]);
-	return s ? *s : 0;
+		return NULL;
+	*count = (long)hb_tensor_elems(t->producer->in[1]);
+	return hb_tensor_data(g, t->producer->in[1]);
 }
 
 static bool
@@ -57,18 +57,18 @@ ends_in(const char *s, const char *tail, char *head, size_t size)
 	return true;
 }
 
-/* ONNX Runtime's values of t and their scale; NULL: an intermediate of the fixed-point form. */
+/* ONNX Runtime's values of t and their scales; NULL: an intermediate of the fixed-point form. */
 static const struct array *
-wanted(const state *s, const hb_tensor *t, float *scale)
+wanted(const state *s, const hb_tensor *t, const float **scales, long *count)
 {
 	char name[1024];
 	const struct array *want = hb_map_get(s->expect, t->name);
-	*scale = scale_of(s->qdq, t->name);
+	*scales = scales_of(s->qdq, t->name, count);
 	if (!want && ends_in(t->name, "_quantized", name, sizeof(name) - 16)) {
-		if (scale_of(s->qdq, name) == 0)	/* an input, or what the CPU yields */
+		if (!scales_of(s->qdq, name, count))	/* an input, or what the CPU yields */
 			strcat(name, "_dequantized");
 		want = hb_map_get(s->expect, name);
-		*scale = scale_of(s->qdq, name);
+		*scales = scales_of(s->qdq, name, count);
 	}
 	return want;
 }
@@ -78,13 +78,14 @@ static bool
 has_table(const state *s, const hb_tensor *t, int depth)
 {
 	const hb_node *n = t->producer;
-	float scale;
+	const float *scales;
+	long count;
 	if (!n || depth > 10)
 		return false;
 	if (!strcmp(n->op_type, "Rows") || (!strcmp(n->op_type, "Lut") && n->in[0]->dtype == HB_I16))
 		return true;
 	for (int i = 0; i < n->nin; i++)
-		if (n->in[i] && !n->in[i]->is_const && !wanted(s, n->in[i], &scale) && has_table(s, n->in[i], depth + 1))
+		if (n->in[i] && !n->in[i]->is_const && !wanted(s, n->in[i], &scales, &count) && has_table(s, n->in[i], depth + 1))
 			return true;
 	return false;
 }
@@ -93,9 +94,11 @@ static void
 tap(void *arg, hb_tensor *t, const hb_val *v)
 {
 	state *s = arg;
-	float scale;
-	const struct array *want = wanted(s, t, &scale);
-	if (!want || scale == 0 || (v->dtype != HB_I8 && v->dtype != HB_I16))
+	const float *scales;
+	long count = 1;
+	const struct array *want = wanted(s, t, &scales, &count);
+	long inner = t->shape.rank > 1 ? (long)hb_shape_span(&t->shape, 2, t->shape.rank) : 1;
+	if (!want || !scales || (v->dtype != HB_I8 && v->dtype != HB_I16))
 		return;
 	long n = want->n, differ = 0, worst = 0;
 	if (n != hb_shape_elems(&v->shape)) {
@@ -104,7 +107,7 @@ tap(void *arg, hb_tensor *t, const hb_val *v)
 		return;
 	}
 	for (long i = 0; i < n; i++) {
-		long q = lrint(at(want, i) / scale);
+		long q = lrint(at(want, i) / scales[count > 1 ? i / inner % count : 0]);
 		long got = v->dtype == HB_I8 ? ((int8_t *)v->data)[i] : ((int16_t *)v->data)[i];
 		differ += got != q;
 		worst = labs(got - q) > worst ? labs(got - q) : worst;

@@ -235,7 +235,7 @@ channels_have_ranges_of_their_own_and_merge(void **state)
 {
 	enum { C = 5, INNER = N / 2 / C };
 	hb_ctx *cx = test_ctx(NULL, 2);
-	hb_channels *ch = hb_channels_new(cx->arena, C, 0, false), *sum = hb_channels_new(cx->arena, C, 0, false);
+	hb_channels *ch = hb_channels_new(cx->arena, C, 0, 0, false), *sum = hb_channels_new(cx->arena, C, 0, 0, false);
 	hb_buf bytes = { .cx = cx };
 
 	(void)state;
@@ -255,17 +255,17 @@ channels_have_ranges_of_their_own_and_merge(void **state)
 				}
 		assert_true(ch->min[k] == lo && ch->max[k] == hi);
 	}
-	hb_channels *second = hb_channels_new(cx->arena, C, 0, false);
+	hb_channels *second = hb_channels_new(cx->arena, C, 0, 0, false);
 	hb_channels_add(cx, second, b, 2, INNER);
 	hb_channels_save(second, &bytes);
 	hb_cursor c = { .p = (uint8_t *)bytes.p, .end = (uint8_t *)bytes.p + bytes.len };
 	assert_true(hb_channels_merge(sum, &c) && hb_channels_merge(sum, &c));
 	assert_memory_equal(sum->min, ch->min, C * sizeof(float));
 	assert_memory_equal(sum->max, ch->max, C * sizeof(float));
-	hb_channels *moving = hb_channels_new(cx->arena, C, 0.01, false);
+	hb_channels *moving = hb_channels_new(cx->arena, C, 0.01, 0, false);
 	hb_channels_add(cx, moving, a, 2, INNER);
 	hb_channels_add(cx, moving, b, 2, INNER);
-	hb_channels *first = hb_channels_new(cx->arena, C, 0, false);
+	hb_channels *first = hb_channels_new(cx->arena, C, 0, 0, false);
 	hb_channels_add(cx, first, a, 2, INNER);
 	for (int k = 0; k < C; k++)
 		near(moving->max[k], first->max[k] + 0.01 * (second->max[k] - first->max[k]), 1e-6);
@@ -300,7 +300,7 @@ channels_clip_where_their_own_error_is_least(void **state)
 	enum { C = 3, INNER = 4000 };
 	static float x[C * INNER];
 	hb_ctx *cx = test_ctx(NULL, 2);
-	hb_channels *ch = hb_channels_new(cx->arena, C, 0, true), *parts = hb_channels_new(cx->arena, C, 0, true);
+	hb_channels *ch = hb_channels_new(cx->arena, C, 0, 0, true), *parts = hb_channels_new(cx->arena, C, 0, 0, true);
 	hb_observer_cfg cfg = { .kind = HB_OBS_MSE };
 	hb_buf bytes = { .cx = cx };
 	float chosen[C], merged[C];
@@ -327,7 +327,7 @@ channels_clip_where_their_own_error_is_least(void **state)
 	/* two samples seen apart, the larger second, are as one after the other */
 	for (int i = 0; i < C * INNER; i++)
 		x[i] *= 37;
-	hb_channels *second = hb_channels_new(cx->arena, C, 0, true);
+	hb_channels *second = hb_channels_new(cx->arena, C, 0, 0, true);
 	hb_channels_add(cx, second, x, 1, INNER);
 	hb_channels_save(second, &bytes);
 	hb_channels_save(ch, &bytes);
