@@ -1,4 +1,4 @@
-/* observer.h: what an observer holds, shared by observer.c, observer_state.c, channels.c and torch_hist.c. */
+/* observer.h: what an observer holds, shared by observer.c, observer_range.c, observer_state.c, channels.c and torch_hist.c. */
 #ifndef HB_QUANT_OBSERVER_H
 #define HB_QUANT_OBSERVER_H
 
@@ -25,6 +25,9 @@ struct hb_observer {
 	float torch_min, torch_max;
 	bool any_torch;
 };
+
+/* Where percentile and averaging constant are not said or out of range. */
+void hb_observer_set_defaults(hb_observer_cfg *cfg);
 
 /* Bins become 2^exponent wide where they are narrower. */
 void hb_observer_grow(hb_observer *o, int exponent);
