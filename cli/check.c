@@ -83,7 +83,7 @@ types_of(const report *r, const hb_source *s, bool output)
 
 	if (!n || !(output ? n->nout : n->nin))
 		return "--";
-	if (n->group && !n->group->chain_in)
+	if (n->group && !hb_is_function(n->group))
 		n = n->group->root;
 	t = !output ? n->in[0] : n->group ? n->group->last->out[0] : n->out[0];
 	if (!t)

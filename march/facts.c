@@ -144,7 +144,7 @@ static void shapes(hb_graph *g, hb_node *n, hb_facts *f)
 	SET(nconst, nconst), SET(nin, nin), SET(nout, nout);
 	SET(model_output, yields_output(last));
 	SET(index_only_output, y && y->is_output && !y->nuses);
-	SET(fused, n->group && !n->group->chain_in && n->group->root != n);
+	SET(fused, n->group && !hb_is_function(n->group) && n->group->root != n);
 	SET(sumin, n->group && n->group->root == n && n->group->add);
 	SET(opset, n->version);
 	SET(model_outputs, g->noutputs);

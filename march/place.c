@@ -267,8 +267,8 @@ hb_status hb_march_check(hb_graph *g, const hb_march *m, hb_node *n, hb_place_ru
 	char buf[128];
 	const char *name = hb_march_row_name(n, buf, sizeof(buf));
 	bool shuffle = where == HB_RULE_BPU && hb_march_op_of(m, "ChannelShuffle") && in_shuffle(n);
-	/* A group goes by its root's rules, a chain by those that placed it. */
-	bool follows = n->group && (n->group->root != n || n->group->chain_in);
+	/* A group goes by its root's rules, a function by those that placed it. */
+	bool follows = n->group && (n->group->root != n || hb_is_function(n->group));
 	name = shuffle ? "ChannelShuffle" : name;
 	*out = NULL;
 	hb_status st = open_march(&p, g, m, where == HB_RULE_CPU && !strcmp(name, "Gemm") ? n->op_type : name);
@@ -354,6 +354,20 @@ static bool is_gelu(const hb_group *gr)
 	return true;
 }
 
+/* A magnitude stands where each of its parts could, but for numbers that are added. */
+static hb_status check_magnitude(struct place *p, const hb_group *gr, bool *holds)
+{
+	hb_finding *list = NULL;
+	for (hb_node *n = p->first[gr->id]; n; n = p->next[n->id]) {
+		if (strcmp(n->op_type, "Add") || (!n->in[0]->is_const && !n->in[1]->is_const))
+			HB_TRY(check_bpu(p, n, &list));
+		if (p->to_cpu[n->id] || any_broken(list))
+			return HB_OK;
+	}
+	*holds = true;
+	return HB_OK;
+}
+
 /* A chain is one lookup: GELU goes by its own row; of another each function goes by its row, and arithmetic
  * with scalars in between is part of the table. A chain of arithmetic alone goes by its parts. */
 static hb_status check_chain(struct place *p, hb_group *gr, bool *holds)
@@ -383,19 +397,32 @@ static hb_status check_chain(struct place *p, hb_group *gr, bool *holds)
 	return HB_OK;
 }
 
-/* Is n in a chain that goes to the BPU? One that cannot is taken apart: its nodes go their own ways. */
-static hb_status settle_chain(struct place *p, hb_node *n, bool *holds)
+/* A chain whose nodes are in no group becomes one, listed as such. */
+static void keep_rest(struct place *p, hb_group *chain)
+{
+	p->first[chain->id] = NULL;
+	for (hb_node *n = chain->last; n; n = n == chain->root ? NULL : n->in[n->in[0]->is_const]->producer) {
+		n->group = chain;
+		p->next[n->id] = p->first[chain->id];
+		p->first[chain->id] = n;
+	}
+}
+
+/* Is n in a chain, or a magnitude, that goes to the BPU? One that cannot is taken apart: its nodes go their own ways. */
+static hb_status settle_function(struct place *p, hb_node *n, bool *holds)
 {
 	hb_group *gr = n->group;
 	*holds = false;
-	if (!gr || !gr->chain_in)
+	if (!hb_is_function(gr))
 		return HB_OK;
-	HB_TRY(check_chain(p, gr, holds));
+	HB_TRY(gr->magnitude ? check_magnitude(p, gr, holds) : check_chain(p, gr, holds));
 	for (hb_node *m = p->first[gr->id]; m; m = p->next[m->id]) {
 		m->on = HB_ON_BPU;
 		if (!*holds)
 			m->group = NULL;
 	}
+	if (!*holds && gr->rest)
+		keep_rest(p, gr->rest);
 	return HB_OK;
 }
 
@@ -497,9 +524,9 @@ static hb_status unfuse(struct place *p, hb_node *root)
 
 static hb_status place_one(struct place *p, hb_node *n)
 {
-	bool chain;
-	HB_TRY(settle_chain(p, n, &chain));
-	if (chain)
+	bool settled;
+	HB_TRY(settle_function(p, n, &settled));
+	if (settled)
 		return HB_OK;
 	return n->group ? unfuse(p, n) : judge(p, n);
 }

@@ -63,6 +63,8 @@ hb_node *hb_convert_node(hb_convert *cv, const hb_node *n, const char *op_type, 
 hb_tensor *hb_group_out(const hb_node *n);
 /* The lookup of a node with .lut, or of the chain that n is root of (ops/to_fx.c). */
 hb_status hb_convert_lut(hb_convert *cv, hb_node *n);
+/* The magnitude that n is root of (ops/to_fx_ew.c). */
+hb_status hb_convert_magnitude(hb_convert *cv, hb_node *n);
 /* A chain as one function of its input, every node in turn, in double (ops/chain.c). */
 double hb_chain_eval(const hb_group *g, double x);
 /* The other operand of the group's sumin addition, or NULL. */

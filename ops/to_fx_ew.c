@@ -194,6 +194,125 @@ hb_to_fx_pow(hb_convert *cv, hb_node *n)
 	return e ? hb_fx_lookup(cv, n, x, out, power, e) : HB_ERR_NOMEM;
 }
 
+/* ---- the root of a sum of squares ---- */
+
+#define ROOT_STEP 0x1p-16		/* of the ratio in 0..1, and of the root of 1 and its square */
+
+/* Pieces of 1/512: they err by 2^-21. */
+static hb_tensor *
+root_table(hb_convert *cv, const hb_node *n)
+{
+	enum { SEGMENTS = 8, ROW = 68, SHIFT = 7, FRACTION = 8 };
+	hb_tensor *t = hb_fx_const(cv, n, "table", HB_I32, 1, (int64_t[]){ SEGMENTS * ROW }, NULL);
+	int32_t *row = t ? (int32_t *)(uintptr_t)t->data : NULL;
+
+	for (int k = 0; t && k < SEGMENTS; k++, row += ROW) {
+		row[0] = k << (SHIFT + 6);
+		row[1] = SHIFT;
+		row[2] = FRACTION;
+		for (int i = 0; i <= 64; i++) {
+			double r = (row[0] + (i << SHIFT)) * ROOT_STEP;
+
+			row[3 + i] = (int32_t)rint(sqrt(1 + r * r) / ROOT_STEP * (1 << FRACTION));
+		}
+	}
+	return t;
+}
+
+/* max or min of a and b, which without one is `number`; all at a's scale. */
+static hb_tensor *
+greater_or_less(hb_convert *cv, const hb_node *n, const char *fn, hb_tensor *a, hb_tensor *b, int32_t number)
+{
+	hb_tensor *out = hb_fx_temp(cv, n, fn, HB_I32, a->q.scale, &a->shape);
+	hb_node *k = ew_node(cv, n, fn, out, b ? 2 : 1, (hb_tensor *[]){ a, b });
+
+	if (!k || (!b && !hb_attr_set_i(cv->to, k, "value", number)) || hb_fx_set_ratio(cv, n, k, "ma", "ea", 1) != HB_OK ||
+	    hb_fx_set_ratio(cv, n, k, "mb", "eb", 1) != HB_OK)
+		return NULL;
+	return hb_fx_done(cv, k) == HB_OK ? out : NULL;
+}
+
+/* The root of a*a + b*b: the greater times the root of 1 and the square of the less over it. a, b are not negative. */
+static hb_status
+root_of_two(hb_convert *cv, const hb_node *n, hb_tensor *a, hb_tensor *b, int32_t number, hb_tensor *out, bool last)
+{
+	hb_tensor *most = greater_or_less(cv, n, "max", a, b, number), *least = most ? greater_or_less(cv, n, "min", a, b, number) : NULL;
+	hb_tensor *ratio = least ? hb_fx_temp(cv, n, "ratio", HB_I32, (float)ROOT_STEP, &a->shape) : NULL, *table, *root;
+	hb_node *k = ratio ? ew_node(cv, n, "div", ratio, 2, (hb_tensor *[]){ least, most }) : NULL;
+
+	if (!k)
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_set_ratio(cv, n, k, "ma", "ea", 1 / ROOT_STEP));
+	HB_TRY(hb_fx_done(cv, k));
+	table = root_table(cv, n);
+	root = table ? hb_fx_temp(cv, n, "root", HB_I32, (float)ROOT_STEP, &a->shape) : NULL;
+	k = hb_fx_node(cv, n, "Lut", root, 2, (hb_tensor *[]){ ratio, table });
+	if (!k || !hb_attr_set_i(cv->to, k, "kind", 1))
+		return HB_ERR_NOMEM;
+	HB_TRY(hb_fx_done(cv, k));
+	return mul_into(cv, n, most, root, out, last);
+}
+
+/* |x| at a finer scale. */
+static hb_tensor *
+absolute(hb_convert *cv, const hb_node *n, hb_tensor *x, float scale)
+{
+	hb_tensor *out = hb_fx_temp(cv, n, "absolute", HB_I32, scale, &x->shape);
+	hb_node *k = ew_node(cv, n, "abs", out, 1, &x);
+
+	if (!k || hb_fx_set_ratio(cv, n, k, "ma", "ea", (double)x->q.scale / scale) != HB_OK)
+		return NULL;
+	return hb_fx_done(cv, k) == HB_OK ? out : NULL;
+}
+
+enum { SQUARES_MAX = 16 };		/* lib/pass/fuse.c takes fewer */
+
+/* Squares of int16 would want 31 bits: no sum of squares is made. Each square's operand, in turn, joins the root so far,
+ * in int32, 8 bits finer than the coarsest of them; what is added as a number is one more where it can be seen. */
+hb_status
+hb_convert_magnitude(hb_convert *cv, hb_node *root)
+{
+	const hb_group *g = root->group;
+	hb_tensor *x[SQUARES_MAX], *out, *all;
+	double number = 0;
+	float scale = 0;
+	int count = 0;
+
+	for (hb_node *n = root; n != g->last; n = n->next) {
+		if (n->group != g)
+			continue;
+		if (strcmp(n->op_type, "Add")) {
+			if (count == SQUARES_MAX || !(x[count] = hb_convert_in(cv, root, n->in[0])))
+				return HB_ERR_NOMEM;
+			scale = fmaxf(scale, x[count++]->q.scale);
+			continue;
+		}
+		for (int i = 0; i < 2; i++) {
+			const float *v = n->in[i]->is_const ? hb_tensor_data(cv->from, n->in[i]) : NULL;
+
+			number += v ? *v : 0;
+		}
+	}
+	if (!(out = hb_convert_out(cv, hb_group_out(root))))
+		return HB_ERR_NOMEM;
+	number = sqrt(number);
+	scale *= 0x1p-8f;
+	if (number < out->q.scale / 2)
+		number = 0;
+	if (!(all = absolute(cv, root, x[0], scale)))
+		return HB_ERR_NOMEM;
+	for (int i = 1; i < count; i++) {
+		bool last = i == count - 1 && number == 0;
+		hb_tensor *b = absolute(cv, root, x[i], scale), *to = last ? out : hb_fx_temp(cv, root, "magnitude", HB_I32, scale, &out->shape);
+
+		if (!b || !to)
+			return HB_ERR_NOMEM;
+		HB_TRY(root_of_two(cv, root, all, b, 0, to, last));
+		all = to;
+	}
+	return number == 0 ? HB_OK : root_of_two(cv, root, all, NULL, (int32_t)fmin(rint(number / scale), INT32_MAX), out, true);
+}
+
 /* ---- Max, Min, comparisons, Where, logic ---- */
 
 static hb_status

@@ -182,18 +182,28 @@ typedef struct hb_source {
 } hb_source;
 
 /* Nodes that become one operation with one requantization: conv, add, relu; or, a
- * chain, element-wise nodes that are together one function of one tensor: one lookup.
+ * chain, element-wise nodes that are together one function of one tensor: one lookup;
+ * or a magnitude, the root of a sum of squares, which in parts would want twice the bits.
  * It stands where `last` stands: what it reads is known by then. */
 typedef struct hb_group {
-	hb_node *root;			/* the conv, gemm, ...; a chain's first node */
+	hb_node *root;			/* the conv, gemm, ...; a chain's or magnitude's first node */
 	hb_node *last;			/* yields the group's output and gives it its name */
 	hb_node *bias;			/* Add of a constant per output column behind a MatMul, or NULL */
 	hb_node *add;			/* the sumin addition, or NULL */
 	hb_node *act;			/* Relu, or Clip from 0, or NULL */
 	hb_tensor *chain_in;		/* of a chain: the one tensor it reads; else NULL */
+	bool magnitude;
+	struct hb_group *rest;		/* of a magnitude: the chain that ends it, where the whole has no place; or NULL */
 	int nnodes;
 	int id;
 } hb_group;
+
+/* Whether the group is one function of what it reads, its root no more than any other of its nodes. */
+static inline bool
+hb_is_function(const hb_group *k)
+{
+	return k && (k->chain_in || k->magnitude);
+}
 
 struct hb_node {
 	const char *name;		/* never NULL: the file's, else that of output 0 */

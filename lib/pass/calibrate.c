@@ -11,7 +11,7 @@ hb_const_is_data(const hb_node *n, int i)
 		"Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Concat", "Where",
 		"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
 	};
-	if (n->group && (n->group->chain_in || n->group->bias == n))
+	if (hb_is_function(n->group) || (n->group && n->group->bias == n))
 		return false;
 	if (hb_is_places(n, i))
 		return n->in[i]->dtype == HB_F32;
@@ -37,7 +37,7 @@ role_of(const hb_node *n)
 {
 	if (!n->group)
 		return n->op->role;
-	return n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role;
+	return hb_is_function(n->group) ? HB_ROLE_OWN : n->group->root->op->role;
 }
 
 /* Whether t says where a reader, or one behind operators that pass it on, is to read. */
@@ -171,7 +171,7 @@ stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 	static const char *const ops[] = { "Conv", "ConvTranspose", "Gemm", "MatMul" };
 	const hb_node *root = n->group ? n->group->root : n;
 	const hb_edge *e = t->user;
-	if ((e->cfg.high_precision ? e->cfg.high_precision < 0 : c->o->low_precision_output) || t->q.from != HB_Q_OPEN || (n->group && (n->group->act || n->group->chain_in)))
+	if ((e->cfg.high_precision ? e->cfg.high_precision < 0 : c->o->low_precision_output) || t->q.from != HB_Q_OPEN || hb_is_function(n->group) || (n->group && n->group->act))
 		return false;
 	if (c->scaled && !c->sampled) {	/* what the CPU goes on with in float */
 		for (size_t i = 0; i < t->nuses; i++) {

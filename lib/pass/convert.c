@@ -182,7 +182,9 @@ convert_bpu_group(hb_convert *cv, hb_node *last)
 				HB_TRY(need_integers(cv, n->in[i]));
 		}
 	}
-	if ((k && k->chain_in) || (!root->op->convert && root->op->lut))
+	if (k && k->magnitude)
+		HB_TRY(hb_convert_magnitude(cv, root));
+	else if ((k && k->chain_in) || (!root->op->convert && root->op->lut))
 		HB_TRY(hb_convert_lut(cv, root));
 	else if (!root->op->convert)
 		return hb_fail(cv->from->cx, root, HB_ERR_UNSUPPORTED, "convert", "%s has no fixed-point form", root->op_type);

@@ -508,6 +508,98 @@ chain_name(const hb_group *k)
 	return NULL;
 }
 
+/* ---- magnitudes ---- */
+
+enum { MAGNITUDE_MAX = 16 };
+
+static bool
+is_power(hb_graph *g, const hb_node *n, float exponent)
+{
+	return is_op(n, "Pow") && is_scalar(g, n->in[1]) && *(const float *)n->in[1]->data == exponent;
+}
+
+static bool
+is_square(hb_graph *g, const hb_node *n)
+{
+	return is_power(g, n, 2) || (is_op(n, "Mul") && n->in[0] == n->in[1]);
+}
+
+/* Collects, from the root on, the additions before it and the squares that they add up; how many squares. 0: there is
+ * something else, or something is read elsewhere. */
+static int
+collect_squares(hb_graph *g, hb_node *root, hb_node **set, int *count)
+{
+	int squares = 0;
+	*count = 0;
+	set[(*count)++] = root;
+	for (int k = 0; k < *count; k++) {
+		bool square = is_square(g, set[k]);
+		if (set[k]->group || set[k]->nout != 1 || set[k]->out[0]->dtype != HB_F32 || (k && !square && !is_op(set[k], "Add")))
+			return 0;
+		squares += square;
+		for (int i = 0; !square && i < (k ? 2 : 1); i++) {
+			hb_tensor *t = set[k]->in[i];
+			if (is_scalar(g, t) && *(const float *)t->data >= 0)
+				continue;
+			if (!t->producer || only_reader(t) != set[k] || !hb_shape_eq(&t->shape, &root->out[0]->shape) || *count == MAGNITUDE_MAX)
+				return 0;
+			set[(*count)++] = t->producer;
+		}
+	}
+	return squares;
+}
+
+/* Gives the nodes one group, whose root is the first of them. */
+static hb_group *
+group_function(hb_graph *g, hb_node *last, hb_node *const *set, int count)
+{
+	hb_group *k = HB_NEW(g->arena, hb_group);
+	if (!k)
+		return NULL;
+	*k = (hb_group){ .last = last, .nnodes = count, .id = g->next_group++ };
+	for (int i = 0; i < count; i++) {
+		set[i]->group = k;
+		if (!k->root || *(const int *)set[i]->user < *(const int *)k->root->user)
+			k->root = set[i];
+	}
+	return k;
+}
+
+/* The root and the numbers added just before it, as a chain that no node is in yet. */
+static hb_status
+chain_of_end(hb_graph *g, hb_group *k)
+{
+	hb_node *first = k->last;
+	int count = 1;
+	for (hb_node *p = first->in[0]->producer; is_op(p, "Add") && (is_scalar(g, p->in[0]) || is_scalar(g, p->in[1])); count++) {
+		first = p;
+		p = p->in[is_scalar(g, p->in[0])]->producer;
+	}
+	if (count < 2)
+		return HB_OK;
+	k->rest = HB_NEW(g->arena, hb_group);
+	if (!k->rest)
+		return hb_nomem(g->cx, k->last->name);
+	*k->rest = (hb_group){
+		.root = first, .last = k->last, .chain_in = first->in[is_scalar(g, first->in[0])], .nnodes = count, .id = g->next_group++,
+	};
+	return HB_OK;
+}
+
+static hb_status
+group_magnitude(hb_graph *g, hb_node *root)
+{
+	hb_node *set[MAGNITUDE_MAX];
+	int count;
+	if ((!is_op(root, "Sqrt") && !is_power(g, root, 0.5f)) || collect_squares(g, root, set, &count) < 2)
+		return HB_OK;
+	hb_group *k = group_function(g, root, set, count);
+	if (!k)
+		return hb_nomem(g->cx, root->name);
+	k->magnitude = true;
+	return chain_of_end(g, k);
+}
+
 /* The longest chain that ends in `last`: the tensors that it could be a function of are tried breadth first. */
 static hb_status
 group_chain(hb_graph *g, hb_node *last)
@@ -545,15 +637,10 @@ group_chain(hb_graph *g, hb_node *last)
 	bool lone_power = nbest == 1 && is_op(last, "Pow") && !last->in[0]->is_const;
 	if ((nbest < 2 && !lone_power) || (lone_binary && !lone_power))
 		return HB_OK;
-	hb_group *k = HB_NEW(g->arena, hb_group);
+	hb_group *k = group_function(g, last, best, nbest);
 	if (!k)
 		return hb_nomem(g->cx, last->name);
-	*k = (hb_group){ .last = last, .nnodes = nbest, .chain_in = from, .id = g->next_group++ };
-	for (int i = 0; i < nbest; i++) {
-		best[i]->group = k;
-		if (!k->root || *(const int *)best[i]->user < *(const int *)k->root->user)
-			k->root = best[i];
-	}
+	k->chain_in = from;
 	const char *name = chain_name(k);
 	for (int i = 0; i < nbest; i++)
 		best[i]->composite = name ? name : best[i]->composite;
@@ -588,6 +675,8 @@ hb_pass_fuse(hb_graph *g)
 		if (root_of(n))
 			st = group_root(g, n);
 	}
+	for (hb_node *n = g->first; n && st == HB_OK; n = n->next)
+		st = group_magnitude(g, n);
 	for (hb_node *n = g->last; n && st == HB_OK; n = n->prev)
 		st = group_chain(g, n);
 	for (hb_node *n = g->first; n && st == HB_OK; n = n->next)

@@ -15,7 +15,7 @@ could_rise(const hb_march *m, const hb_tensor *t)
 	if (t->is_const || t->dtype != HB_F32 || (t->q.dtype != HB_I8 && (m || t->q.dtype != HB_I16)) || t->q.nscales < 1 || t->q.from != HB_Q_OPEN)
 		return false;
 	if (n && n->on == HB_ON_BPU) {
-		hb_role role = n->group ? n->group->chain_in ? HB_ROLE_OWN : n->group->root->op->role : n->op->role;
+		hb_role role = n->group ? hb_is_function(n->group) ? HB_ROLE_OWN : n->group->root->op->role : n->op->role;
 
 		if (role != HB_ROLE_OWN && (role != HB_ROLE_CAT || hb_q_same(&t->q, &n->in[0]->q)))
 			return false;

@@ -168,6 +168,53 @@ a_product_of_two_tensors_is_no_chain(void **state)
 	hb_ctx_free(cx);
 }
 
+/* Sqrt(x^2 + s*s + 0.25), s the sine of x; the sum goes to *sum. */
+static hb_tensor *
+magnitude(hb_graph *g, hb_tensor **sum)
+{
+	static const float two = 2, number = 0.25f;
+	hb_tensor *x = test_input(g, "x", test_shape(4, 1, 4, 8, 8)), *s = test_node(g, "Sin", "s", x, NULL, NULL, NULL);
+	hb_tensor *a = test_node(g, "Pow", "a", x, test_const(g, "two", test_shape(0), &two), NULL, NULL);
+	*sum = test_node(g, "Add", "sum", a, test_node(g, "Mul", "b", s, s, NULL, NULL), NULL, NULL);
+	hb_tensor *more = test_node(g, "Add", "more", test_const(g, "c", test_shape(0), &number), *sum, NULL, NULL);
+	return test_node(g, "Sqrt", "root", more, NULL, NULL, NULL);
+}
+
+static void
+a_root_of_a_sum_of_squares_is_one_operation(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *sum;
+	test_output(g, magnitude(g, &sum));
+	fuse_and_compare(g);
+	const hb_group *k = g->last->group;
+	assert_true(k && k->magnitude && hb_is_function(k));
+	assert_int_equal(k->nnodes, 5);
+	assert_string_equal(k->root->name, "a");
+	/* where it has no place: a lookup of the sum */
+	assert_non_null(k->rest);
+	assert_ptr_equal(k->rest->chain_in, sum);
+	hb_ctx_free(cx);
+}
+
+static void
+a_sum_of_squares_that_is_read_elsewhere_is_no_part_of_its_root(void **state)
+{
+	(void)state;
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *sum;
+	test_output(g, magnitude(g, &sum));
+	test_output(g, test_node(g, "Exp", "e", sum, NULL, NULL, NULL));
+	fuse_and_compare(g);
+	const hb_group *k = g->outputs[0]->producer->group;
+	assert_true(k && !k->magnitude);
+	assert_ptr_equal(k->chain_in, sum);
+	hb_ctx_free(cx);
+}
+
 static void
 a_lone_batch_norm_becomes_a_depthwise_convolution(void **state)
 {
@@ -192,6 +239,8 @@ main(void)
 		cmocka_unit_test(a_value_with_two_readers_is_not_folded_over),
 		cmocka_unit_test(silu_is_one_chain),
 		cmocka_unit_test(a_product_of_two_tensors_is_no_chain),
+		cmocka_unit_test(a_root_of_a_sum_of_squares_is_one_operation),
+		cmocka_unit_test(a_sum_of_squares_that_is_read_elsewhere_is_no_part_of_its_root),
 		cmocka_unit_test(a_lone_batch_norm_becomes_a_depthwise_convolution),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

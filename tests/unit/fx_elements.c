@@ -247,6 +247,52 @@ of_prelu_of_one(double x, double b, double c)
 	return x < 0 ? x * (double)0.21f : x;
 }
 
+/* ---- roots of sums of squares: one operation ---- */
+
+static hb_tensor *
+scalar(hb_graph *g, float v)
+{
+	return test_const(g, "c", test_shape(0), &v);
+}
+
+static hb_tensor *
+squared(hb_graph *g, const char *name)
+{
+	hb_tensor *x = test_input(g, name, test_shape(4, 1, 6, 13, 17));
+
+	return g->ninputs % 2 ? test_node(g, "Pow", "square", x, scalar(g, 2), NULL, NULL) : test_node(g, "Mul", "square", x, x, NULL, NULL);
+}
+
+static hb_tensor *
+build_magnitude(hb_graph *g)
+{
+	hb_tensor *a = squared(g, "x"), *sum = test_node(g, "Add", "sum", a, squared(g, "x2"), NULL, NULL);
+
+	return test_node(g, "Sqrt", "y", test_node(g, "Add", "more", sum, scalar(g, 1e-12f), NULL, NULL), NULL, NULL, NULL);
+}
+
+static double
+of_magnitude(double a, double b, double c)
+{
+	(void)c;
+	return sqrt(a * a + b * b);
+}
+
+static hb_tensor *
+build_length(hb_graph *g)
+{
+	hb_tensor *a = test_node(g, "Add", "more", scalar(g, 0.3f), squared(g, "x"), NULL, NULL), *b = squared(g, "x2");
+	hb_tensor *sum = test_node(g, "Add", "sum", a, test_node(g, "Add", "two", b, squared(g, "x3"), NULL, NULL), NULL, NULL);
+
+	return test_node(g, "Pow", "y", sum, scalar(g, 0.5f), NULL, NULL);
+}
+
+static double
+of_length(double a, double b, double c)
+{
+	return sqrt(a * a + b * b + c * c + (double)0.3f);
+}
+
 /* ---- the lists' rows ---- */
 
 /* A lookup of int8 is exact; the double functions of two libraries may still part at a tie. */
@@ -292,6 +338,8 @@ static const fx_case elements[] = {
 	TYPED(greater, "torch.greater torch.gt torch.Tensor.greater torch.Tensor.gt", FX_BOTH, 0, 0),
 	TYPED(greater_or_equal, "torch.ge torch.greater_equal torch.Tensor.ge torch.Tensor.greater_equal", FX_BOTH, 0, 0),
 	TYPED(masked_fill, "torch.masked_fill", FX_8, 1, 1),
+	TYPED(magnitude, "", FX_ALL, 1, 1), TYPED(length, "", FX_ALL, 1, 1),
+	{ .rows = "", .name = "magnitude of a large and a small", .build = build_magnitude, .f = of_magnitude, .types = FX_ALL, .apart8 = 1, .apart16 = 1, .lo = -7, .hi = 900, .lo2 = -0.011, .hi2 = 0.02 },
 	{ .rows = "torch.nn.PReLU", .name = "prelu", .build = build_prelu, .ref = of_prelu, .types = FX_ALL, .apart8 = 1, .apart16 = 1 },
 };
 
