@@ -281,15 +281,17 @@ take_chosen(const hb_node *n, filter *f)
 	f->rounded_scales = n->in[1]->rounded_scales;
 }
 
-/* The scales that the file gives n's weights, where they are one or along the output channels, dimension `dim`. */
+/* The scales that the file gives n's weights, where they are one or along the output channels: dimension `dim`, in each
+ * group or in all. */
 static const hb_q *
 given_scales(const hb_convert *cv, const hb_node *n, int dim)
 {
 	const hb_tensor *w = n->in[1];
+	bool transposed = !strcmp(n->op_type, "ConvTranspose");
 
 	if (w->q.from == HB_Q_OPEN || w->q.dtype != HB_I8)
 		return NULL;
-	if (w->q.nscales > 1 && (w->q.axis != dim || w->q.nscales != w->shape.dim[dim])) {
+	if (w->q.nscales > 1 && (w->q.axis != dim || (w->q.nscales != w->shape.dim[dim] && !(transposed && w->q.nscales == n->out[0]->shape.dim[1])))) {
 		hb_node_warn(cv->from->cx, n, "weight-scales", "the weights' scales are along dimension %d; they are requantized along %d, the output channels",
 			     w->q.axis, dim);
 		return NULL;

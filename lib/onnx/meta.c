@@ -175,6 +175,17 @@ read_q(hb_graph *g, char *value, hb_q *q)
 	return q->nscales > 0 && q->lo <= q->hi;
 }
 
+/* A channel's scales lie along its axis; those of a grouped transposed convolution's weights, which have the channels of
+ * one group there, a group after the other. */
+static bool
+fits(const hb_q *q, const hb_tensor *t)
+{
+	if (q->nscales <= 1 || !t->has_shape)
+		return true;
+	int64_t dim = q->axis < t->shape.rank ? t->shape.dim[q->axis] : 0;
+	return q->nscales == dim || (t->is_const && dim > 0 && q->nscales % dim == 0);
+}
+
 hb_status
 hb_meta_read(hb_graph *g)
 {
@@ -191,7 +202,7 @@ hb_meta_read(hb_graph *g)
 				return hb_nomem(g->cx, NULL);
 			if (!t)
 				hb_warn(g->cx, NULL, "onnx-meta", "metadata names tensor '%s', which the graph does not have; ignored", name);
-			else if (!read_q(g, value, &q) || (q.nscales > 1 && t->has_shape && (q.axis >= t->shape.rank || t->shape.dim[q.axis] != q.nscales)))
+			else if (!read_q(g, value, &q) || !fits(&q, t))
 				hb_warn(g->cx, NULL, "onnx-meta", "metadata of tensor '%s' is not understood; ignored", name);
 			else
 				t->q = q;

@@ -568,6 +568,21 @@ fold_constants(absorb *a)
 	return HB_OK;
 }
 
+/* Weights of grouped transposed convolutions, which a file of ours has as floats, are integers at the scales that its
+ * metadata tells. */
+static void
+take_told(absorb *a)
+{
+	for (hb_node *n = a->g->first; n; n = n->next) {
+		hb_tensor *w = is_op(n, "ConvTranspose") ? n->in[1] : NULL;
+		const hb_q *said = w ? w->user : NULL;
+		if (!said || !w->is_const || w->dtype != HB_F32 || said->dtype != HB_I8 || w->q.dtype != HB_NONE)
+			continue;
+		w->q = *said;
+		w->q.from = HB_Q_GIVEN;
+	}
+}
+
 /* ---- pairs on activations ---- */
 
 /* A node before `at` whose result is x at another scale; named after `like`. */
@@ -771,4 +786,5 @@ hb_pass_absorb(hb_graph *g, hb_affine affine)
 	hb_arena_free(a.scratch);
 	hb_graph_sweep(g);
 	return st;
+	take_told(&a);
 }

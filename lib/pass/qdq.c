@@ -140,6 +140,24 @@ fixed_of(qdq *c, const hb_node *root)
 	return n;
 }
 
+/* Weights of a grouped transposed convolution, whose scales go by two dimensions: as floats, metadata has the scales. */
+static hb_status
+grouped_weights(qdq *c, const hb_tensor *w, hb_tensor *wf, hb_tensor **out)
+{
+	const int8_t *v = hb_tensor_data(c->fixed, wf);
+	hb_tensor *t = v ? hb_tensor_const(c->to, w->name, HB_F32, &w->shape, NULL) : NULL;
+	int64_t per_group = w->shape.dim[1], inner = hb_shape_span(&w->shape, 2, w->shape.rank), groups = wf->q.nscales / per_group;
+	if (!t)
+		return HB_ERR_NOMEM;
+	for (int64_t k = 0; k < hb_tensor_elems(w); k++) {
+		int64_t row = k / inner, group = row / per_group * groups / w->shape.dim[0];
+		((float *)(uintptr_t)t->data)[k] = v[k] * hb_q_scale(&wf->q, group * per_group + row % per_group);
+	}
+	t->q = wf->q;
+	*out = t;
+	return HB_OK;
+}
+
 /* Weights of root as the integers that the fixed-point graph has, in root's own order. */
 static hb_status
 weights(qdq *c, hb_node *root, hb_tensor **out)
@@ -152,7 +170,7 @@ weights(qdq *c, hb_node *root, hb_tensor **out)
 		return HB_OK;
 	bool gemm = !strcmp(root->op_type, "Gemm"), conv_transpose = !strcmp(root->op_type, "ConvTranspose");
 	if (conv_transpose && hb_attr_i(root, "group", 1) != 1)
-		return HB_OK;		/* a scale per channel of each group is no axis */
+		return wf->q.nscales > 1 ? grouped_weights(c, w, wf, out) : HB_OK;
 	bool flip = !strcmp(root->op_type, "MatMul") || (gemm && !hb_attr_i(root, "transB", 0));
 	hb_q q = wf->q;
 	float alpha = gemm ? hb_attr_f(root, "alpha", 1) : 1;

@@ -72,11 +72,20 @@ normed(hb_graph *g, hb_tensor *x)
 }
 
 static hb_tensor *
+random_const(hb_graph *g, const char *name, hb_shape s, float gain)
+{
+	hb_tensor *t = test_const(g, name, s, NULL);
+	for (int64_t i = 0; i < hb_tensor_elems(t); i++)
+		((float *)(uintptr_t)t->data)[i] = gain * (float)(pick(2001) - 1000) / 1000;
+	return t;
+}
+
+static hb_tensor *
 one_layer(hb_graph *g, hb_tensor *x)
 {
 	int c = (int)x->shape.dim[1];
 	hb_tensor *a, *b;
-	switch (pick(14)) {
+	switch (pick(16)) {
 	case 0:
 		return test_node(g, "Relu", "relu", conv(g, x, 4 + pick(20), 3, 1 + pick(2), false), NULL, NULL, NULL);
 	case 1:
@@ -116,6 +125,16 @@ one_layer(hb_graph *g, hb_tensor *x)
 		a = test_node(g, "TopK", "top", x, hb_tensor_ints(g, "k", (const int64_t[]){ 1 + c / 2 }, 1), NULL, NULL);
 		hb_attr_set_i(g, a->producer, "axis", 1);
 		return a;
+	case 13:
+		a = test_node(g, "Pow", "square", conv(g, x, c, 3, 1, false), test_const(g, "two", test_shape(0), (const float[]){ 2 }), NULL, NULL);
+		a = test_node(g, "Add", "sum", a, test_node(g, "Mul", "square", x, x, NULL, NULL), NULL, NULL);
+		return test_node(g, "Sqrt", "magnitude", a, NULL, NULL, NULL);
+	case 14:
+		b = random_const(g, "w", test_shape(4, 4, 1 + pick(3), 2, 2), 0.5f);
+		a = test_node(g, "ConvTranspose", "up", conv(g, x, 4, 1, 1, false), b, NULL, NULL);
+		hb_attr_set_i(g, a->producer, "group", 2);
+		hb_attr_set_ints(g, a->producer, "strides", (const int64_t[]){ 2, 2 }, 2);
+		return a;
 	default:
 		return test_node(g, "Tanh", "tanh", x, NULL, NULL, NULL);
 	}
@@ -135,15 +154,6 @@ network(hb_ctx *cx)
 	test_output(g, conv(g, x, 1 + pick(9), 1, 1, false));
 	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
 	return g;
-}
-
-static hb_tensor *
-random_const(hb_graph *g, const char *name, hb_shape s, float gain)
-{
-	hb_tensor *t = test_const(g, name, s, NULL);
-	for (int64_t i = 0; i < hb_tensor_elems(t); i++)
-		((float *)(uintptr_t)t->data)[i] = gain * (float)(pick(2001) - 1000) / 1000;
-	return t;
 }
 
 /* A convolution, an LSTM over its columns in one direction or both, a lookup. */
