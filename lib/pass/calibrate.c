@@ -80,16 +80,26 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 	return e;
 }
 
+/* PRelu of one slope: it becomes a lookup. */
+static bool
+is_leaky(hb_graph *g, const hb_node *n)
+{
+	hb_tensor *slope = !strcmp(n->op_type, "PRelu") ? n->in[1] : NULL;
+	return slope && slope->is_const && slope->dtype == HB_F32 && hb_tensor_elems(slope) == 1 && hb_tensor_data(g, slope);
+}
+
 static double
 read_by(const void *arg, double x)
 {
 	const hb_node *n = arg;
+	if (!n->op->lut && !n->group)
+		return x < 0 ? x * *(const float *)n->in[1]->data : x;
 	return n->group ? hb_chain_eval(n->group, x) : n->op->lut(n, x);
 }
 
 /* The lookup that alone reads t, or NULL. */
 static const hb_node *
-only_lookup(const hb_tensor *t)
+only_lookup(hb_graph *g, const hb_tensor *t)
 {
 	const hb_node *n = t->nuses ? t->uses[0].node : NULL;
 	if (!n || t->is_output || n->on != HB_ON_BPU)
@@ -100,7 +110,7 @@ only_lookup(const hb_tensor *t)
 	}
 	if (n->group)
 		return n->group->chain_in == t ? n : NULL;
-	return n->op->lut && n->op->role == HB_ROLE_OWN ? n : NULL;
+	return (n->op->lut && n->op->role == HB_ROLE_OWN) || is_leaky(g, n) ? n : NULL;
 }
 
 /* A scale of the file. int16 where a neighbour takes none is int8 of the same range. */
@@ -132,7 +142,7 @@ observe(hb_calib *c, hb_node *n, hb_tensor *t)
 	hb_edge *e = hb_calib_edge(c, n, t);
 	if (e && given(c, t))
 		return HB_OK;
-	const hb_node *reader = only_lookup(t);
+	const hb_node *reader = only_lookup(c->g, t);
 	if (e && reader) {
 		e->cfg.observer.reader = read_by;
 		e->cfg.observer.reader_arg = reader;

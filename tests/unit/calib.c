@@ -280,6 +280,48 @@ default_takes_the_observer_whose_outputs_are_nearest(void **state)
 	assert_true(got == most);
 }
 
+/* ---- what reads an edge ---- */
+
+static hb_status
+mostly_negative(void *arg, int64_t k, hb_val *in, bool *more)
+{
+	float *x = in[0].data;
+
+	(void)arg;
+	*more = k < 1;
+	for (int i = 0; *more && i < 3 * 16 * 16; i++)
+		x[i] = i % 8 ? -8 * (1 + cosf((float)i)) : sinf((float)i);
+	return HB_OK;
+}
+
+/* The scale of what a PRelu of this many equal slopes reads. */
+static float
+scale_before_prelu(int slopes)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	static const float v[3] = { 1e-4f, 1e-4f, 1e-4f };
+	hb_tensor *x = test_input(g, "x", test_shape(4, 1, 3, 16, 16)), *s = test_const(g, "s", test_shape(3, slopes, 1, 1), v);
+	hb_calib_options o = { .activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MSE } }, .sample = mostly_negative };
+	float scale;
+
+	test_output(g, test_node(g, "PRelu", "p", x, s, NULL, NULL));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	g->first->on = HB_ON_BPU;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	scale = x->q.scale;
+	hb_ctx_free(cx);
+	return scale;
+}
+
+static void
+what_a_prelu_makes_small_is_clipped(void **state)
+{
+	(void)state;
+	assert_true(scale_before_prelu(3) > 10 / 127.5f);
+	assert_true(scale_before_prelu(1) < 4 / 127.5f);
+}
+
 /* ---- types ---- */
 
 static const hb_qconfig *
@@ -361,3 +403,4 @@ main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		cmocka_unit_test(what_a_prelu_makes_small_is_clipped),
