@@ -63,7 +63,7 @@ type_of(const report *r, const hb_node *n, const hb_tensor *t, bool output)
 	const hb_qconfig *own = r->c->cfg ? config_quant(r->c->cfg, n, t) : NULL;
 	if (own)
 		want = own->dtype;
-	if (want == HB_I16 && !hb_march_takes(r->m, t, HB_I16))
+	if (want == HB_I16 && !hb_march_gains(r->m, t, HB_I16))
 		want = HB_I8;
 	if (t->q.from != HB_Q_OPEN)
 		want = t->q.dtype;

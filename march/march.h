@@ -84,6 +84,10 @@ uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output);
 /* May placed tensor t be of type dt, as its producer's row and its readers' have it, also those behind
  * operators that pass a type through? */
 bool hb_march_takes(const hb_march *m, const hb_tensor *t, hb_dtype dt);
+/* May it where those readers that take it not are given a copy at a type that they take? One has to be left that does. */
+bool hb_march_gains(const hb_march *m, const hb_tensor *t, hb_dtype dt);
+/* May n on the BPU, or the group it is in, read dt, and pass it on where it does that? */
+bool hb_march_reads(const hb_march *m, const hb_node *n, hb_dtype dt);
 
 /* ---- what a march file says, for `hbcc march` and the manual; terms are in march/rule.h ---- */
 const hb_march_op *hb_march_op_of(const hb_march *m, const char *op);	/* NULL: no row */

@@ -732,7 +732,7 @@ uint32_t hb_march_types(const hb_march *m, const hb_node *n, bool output)
 
 /* ---- an edge's type ---- */
 
-/* Steps left of a walk over what an edge's type passes through; a longer walk says no. */
+/* Steps of a walk over what an edge's type passes through; a longer walk says no. */
 enum { WALK = 2000, DEPTH = 100 };
 
 static const hb_node *root_of_const(const hb_node *n)
@@ -740,33 +740,73 @@ static const hb_node *root_of_const(const hb_node *n)
 	return n->group ? n->group->root : n;
 }
 
-static bool readers_take(const hb_march *m, const hb_tensor *t, hb_dtype dt, int *steps, int depth)
+static bool yields(const hb_march *m, const hb_node *root, hb_dtype dt)
 {
+	return hb_is_function(root->group) ? dt != HB_I16 || m->fig.int16 : (hb_march_types(m, root, true) & HB_BIT(dt)) != 0;
+}
+
+static bool passes_on(const hb_node *root)
+{
+	return !hb_is_function(root->group) && root->op && (root->op->role == HB_ROLE_PASS || root->op->role == HB_ROLE_CAT) &&
+	       !requantizes(root);
+}
+
+bool hb_march_reads(const hb_march *m, const hb_node *n, hb_dtype dt)
+{
+	const hb_node *root = root_of_const(n);
+	if (hb_is_function(root->group))
+		return dt != HB_I16 || m->fig.int16;
+	return hb_march_types(m, root, false) & HB_BIT(dt) && (!passes_on(root) || yields(m, root, dt));
+}
+
+/* Readers of an edge, those behind what passes it on for that: how many may read a type, what leaves the BPU included,
+ * and how many may not. */
+struct readers {
+	int take, refuse, steps;
+};
+
+static void count_readers(const hb_march *m, const hb_tensor *t, hb_dtype dt, struct readers *r, int depth)
+{
+	r->take += t->is_output;
 	for (size_t i = 0; i < t->nuses; i++) {
-		const hb_node *n = root_of_const(t->uses[i].node);
-		if (n->on != HB_ON_BPU || hb_is_places(t->uses[i].node, t->uses[i].index))
+		const hb_node *n = root_of_const(t->uses[i].node), *last = n->group ? n->group->last : n;
+		if (hb_is_places(t->uses[i].node, t->uses[i].index))
 			continue;
-		if (--*steps < 0 || depth >= DEPTH)
-			return false;
-		bool chain = n->group && n->group->chain_in;
-		if (!chain && !(hb_march_types(m, n, false) & HB_BIT(dt)))
-			return false;
-		bool passes = !chain && n->op && (n->op->role == HB_ROLE_PASS || n->op->role == HB_ROLE_CAT);
-		const hb_node *last = n->group && n->group->last ? n->group->last : n;
-		for (int k = 0; passes && k < last->nout; k++)
-			if (last->out[k] && (!(hb_march_types(m, n, true) & HB_BIT(dt)) ||
-					     !readers_take(m, last->out[k], dt, steps, depth + 1)))
-				return false;
+		if (++r->steps > WALK || depth >= DEPTH) {
+			r->refuse++;
+			return;
+		}
+		if (n->on == HB_ON_BPU && !hb_march_reads(m, n, dt))
+			r->refuse++;
+		else if (n->on != HB_ON_BPU || !passes_on(n))
+			r->take++;
+		else
+			for (int k = 0; k < last->nout; k++)
+				if (last->out[k])
+					count_readers(m, last->out[k], dt, r, depth + 1);
 	}
-	return true;
+}
+
+static struct readers readers_of(const hb_march *m, const hb_tensor *t, hb_dtype dt)
+{
+	struct readers r = { 0 };
+	count_readers(m, t, dt, &r, 0);
+	return r;
+}
+
+static bool producer_yields(const hb_march *m, const hb_tensor *t, hb_dtype dt)
+{
+	const hb_node *n = t->producer ? root_of_const(t->producer) : NULL;
+	return !n || n->on != HB_ON_BPU || yields(m, n, dt);
 }
 
 bool hb_march_takes(const hb_march *m, const hb_tensor *t, hb_dtype dt)
 {
-	int steps = WALK;
-	const hb_node *n = t->producer ? root_of_const(t->producer) : NULL;
-	bool chain = n && n->group && n->group->chain_in;
-	if (n && n->on == HB_ON_BPU && !chain && !(hb_march_types(m, n, true) & HB_BIT(dt)))
-		return false;
-	return (!chain || dt != HB_I16 || m->fig.int16) && readers_take(m, t, dt, &steps, 0);
+	return producer_yields(m, t, dt) && readers_of(m, t, dt).refuse == 0;
+}
+
+bool hb_march_gains(const hb_march *m, const hb_tensor *t, hb_dtype dt)
+{
+	struct readers r = readers_of(m, t, dt);
+	return producer_yields(m, t, dt) && (r.take || !r.refuse);
 }

@@ -180,6 +180,17 @@ hb_tensor_find(hb_graph *g, const char *name)
 	return hb_map_get(g->names, name);
 }
 
+hb_tensor *
+hb_tensor_again(hb_graph *g, const char *name, hb_dtype dtype, const hb_shape *shape)
+{
+	hb_tensor *t = hb_tensor_find(g, name);
+	bool idle = t && !t->producer && !t->nuses && !t->is_const && !t->is_input && !t->is_output;
+	if (!idle || t->dtype != dtype || !t->has_shape || !hb_shape_eq(&t->shape, shape))
+		return hb_tensor_new(g, name, dtype, shape);
+	t->q = (hb_q){ .dtype = HB_NONE };
+	return t;
+}
+
 int64_t
 hb_tensor_elems(const hb_tensor *t)
 {

@@ -217,6 +217,7 @@ struct hb_node {
 	void *aux;			/* what shape inference found out, for kernels: the operator's own type */
 	hb_group *group;		/* NULL: on its own */
 	const char *composite;		/* what it is a part of, as the operator lists name it ("GLU", "SiLU"), or NULL */
+	bool requantizes;		/* an Identity that calibration put before readers that take no int16 */
 	hb_on on;
 	int segment;			/* numbered from 0 once placed; -1 before */
 	hb_finding *findings;
@@ -273,6 +274,8 @@ void hb_graph_free(hb_graph *g);
 /* A new tensor; a name that is taken gets "~2", "~3", ... NULL without memory. */
 hb_tensor *hb_tensor_new(hb_graph *g, const char *name, hb_dtype dtype, const hb_shape *shape);
 hb_tensor *hb_tensor_find(hb_graph *g, const char *name);
+/* The tensor of that name and kind that nothing makes or reads any more, else a new one. */
+hb_tensor *hb_tensor_again(hb_graph *g, const char *name, hb_dtype dtype, const hb_shape *shape);
 /* A constant; data is copied (NULL: zeroed, and *(void **)&t->data may be written by the maker). */
 hb_tensor *hb_tensor_const(hb_graph *g, const char *name, hb_dtype dtype, const hb_shape *shape, const void *data);
 /* An int64 constant of rank 1 (shape operands). */

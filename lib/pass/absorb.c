@@ -585,14 +585,27 @@ take_told(absorb *a)
 
 /* ---- pairs on activations ---- */
 
+/* What an edge of a file of ours is called, from the integers of its pair; NULL: the file is another's. */
+static const char *
+edge_name(const absorb *a, const hb_tensor *ints)
+{
+	for (size_t i = 0; a->told && i < ints->nuses; i++) {
+		const hb_node *n = ints->uses[i].node;
+		if (is_dequantize(n) && n->out[0]->user)
+			return n->out[0]->name;
+	}
+	return NULL;
+}
+
 /* A node before `at` whose result is x at another scale; named after `like`. */
 static hb_tensor *
 requantize(absorb *a, hb_node *at, hb_tensor *x, const hb_tensor *like, const hb_q *q)
 {
 	hb_graph *g = a->g;
-	char *name = hb_arena_printf(g->arena, "%s_requantized", like->name);
-	hb_tensor *t = name ? hb_tensor_new(g, name, HB_F32, &x->shape) : NULL;
-	hb_node *n = t ? hb_node_new(g, at, t->name, "", "Identity", 13, 1, 1) : NULL;
+	const char *edge = edge_name(a, like);
+	char *name = hb_arena_printf(g->arena, edge ? "%s_float" : "%s_requantized", edge ? edge : like->name);
+	hb_tensor *t = name ? hb_tensor_again(g, name, HB_F32, &x->shape) : NULL;
+	hb_node *n = t ? hb_node_new(g, at, edge ? edge : t->name, "", "Identity", 13, 1, 1) : NULL;
 	if (!n) {
 		hb_nomem(g->cx, x->name);
 		return NULL;
@@ -773,6 +786,7 @@ hb_pass_absorb(hb_graph *g, hb_affine affine)
 		st = spell(&a);
 	if (st == HB_OK)
 		st = fold_constants(&a);
+	take_told(&a);
 	if (st == HB_OK)
 		st = take_pairs(&a);
 	if (st == HB_OK && !a.told)
@@ -786,5 +800,4 @@ hb_pass_absorb(hb_graph *g, hb_affine affine)
 	hb_arena_free(a.scratch);
 	hb_graph_sweep(g);
 	return st;
-	take_told(&a);
 }

@@ -6,7 +6,7 @@ static bool
 is_observed(const hb_tensor *t)
 {
 	const hb_edge *e = t->user;
-	return e && e->observer && !t->is_const;
+	return e && e->observer && !e->shared && !t->is_const;
 }
 
 /* The order of samples is lost between parts. */

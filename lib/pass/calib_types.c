@@ -1,8 +1,10 @@
 /* calib_types.c: int8 or int16 for each edge. Edges that one scale passes through have one type; so have the operands
  * and the result of a concatenation, an addition, a pool. Of what the configuration says about any of them the most
- * specific holds, int16 where equals differ; where a march takes no int16 beside one of them, those that share its
- * scale are int8. */
+ * specific holds, int16 where equals differ; where a march takes no int16 from what makes one of them, or by any that
+ * reads one, those that share its scale are int8. Some readers that take none get a copy in int8. */
 #include "lib/pass/calib.h"
+
+#include <limits.h>
 
 typedef struct classes {
 	hb_calib *c;
@@ -47,11 +49,19 @@ is_linked(const hb_node *n)
 	return false;
 }
 
+/* One that takes no int16 where others do is no part of its operand's class: it may read a copy. */
+static bool
+passes_on(const classes *k, const hb_node *n)
+{
+	const hb_march *m = k->c->o->march;
+	return !n->group && n->op->role == HB_ROLE_PASS && (!m || !m->fig.int16 || hb_march_reads(m, n, HB_I16));
+}
+
 static void
 join_node(classes *k, const hb_node *n)
 {
 	const hb_tensor *out = n->group ? n->group->last->out[0] : n->out[0];
-	bool pass = !n->group && n->op->role == HB_ROLE_PASS, linked = is_linked(n) && !(n->group && n->group->chain_in);
+	bool pass = passes_on(k, n), linked = is_linked(n) && !hb_is_function(n->group);
 	if ((n->group && n->group->bias == n) || !takes_part(out))
 		return;
 	for (int i = 0; i < n->nin && (pass || linked); i++) {
@@ -73,7 +83,7 @@ join_node(classes *k, const hb_node *n)
 static bool
 is_special(const classes *k, const hb_edge *e)
 {
-	return e->cfg.dtype_level == 0 && e->cfg.dtype != k->c->o->activations.dtype;
+	return !e->raised && e->cfg.dtype_level == 0 && e->cfg.dtype != k->c->o->activations.dtype;
 }
 
 static bool
@@ -145,7 +155,15 @@ choose(classes *k, int *word)
 	}
 }
 
-/* int8 where a neighbour of a class that shares a scale takes no int16. */
+/* Whether t's scale is passed on from another tensor of its class. */
+static bool
+is_passed(const classes *k, const hb_tensor *t)
+{
+	const hb_node *n = t->producer;
+	return n && n->on == HB_ON_BPU && passes_on(k, n) && takes_part(n->in[0]);
+}
+
+/* int8 where what makes one of a class that shares a scale yields no int16, or nothing that reads it takes any. */
 static void
 fall_back(classes *k, int *blocked)
 {
@@ -153,7 +171,8 @@ fall_back(classes *k, int *blocked)
 	for (int i = 0; i < k->n; i++) {
 		const hb_edge *e = k->at[i] ? k->at[i]->user : NULL;
 		int r = e ? root_of(k->same, i) : 0;
-		if (e && e->cfg.dtype == HB_I16 && blocked[r] == 0 && !(m->fig.int16 && hb_march_takes(m, k->at[i], HB_I16)))
+		if (e && e->cfg.dtype == HB_I16 && blocked[r] == 0 && !is_passed(k, k->at[i]) &&
+		    !(m->fig.int16 && hb_march_gains(m, k->at[i], HB_I16)))
 			blocked[r] = i + 1;
 	}
 	for (int i = 0; i < k->n; i++) {
@@ -168,6 +187,78 @@ fall_back(classes *k, int *blocked)
 		else
 			hb_note(k->c->g->cx, k->at[i]->name, "int16-neighbour", "is int8: it has the scale of '%s', and an operator beside that takes no int16 on %s",
 				k->at[by - 1]->name, m->name);
+	}
+}
+
+/* ---- copies for readers that take no int16 ---- */
+
+static bool
+refuses(const hb_march *m, hb_use u)
+{
+	return u.node->on == HB_ON_BPU && !hb_is_places(u.node, u.index) && !hb_march_reads(m, u.node, HB_I16);
+}
+
+/* t at a scale of its own, in int8, for its readers that want that. */
+static hb_status
+add_copy(hb_calib *c, hb_tensor *t)
+{
+	hb_graph *g = c->g;
+	const hb_march *m = c->o->march;
+	hb_edge *from = t->user;
+	char *name = hb_arena_printf(g->arena, "%s_requantized", t->name);
+	hb_tensor *y = name ? hb_tensor_again(g, name, HB_F32, &t->shape) : NULL;
+	hb_node *n = y ? hb_node_new(g, t->producer ? t->producer->next : g->first, y->name, "", "Identity", 13, 1, 1) : NULL;
+	hb_edge *e = n ? HB_NEW(c->arena, hb_edge) : NULL;
+	if (!e)
+		return hb_nomem(g->cx, t->name);
+	n->on = HB_ON_BPU;
+	n->requantizes = true;
+	n->segment = INT_MAX;
+	for (size_t i = 0; i < t->nuses;) {
+		hb_use u = t->uses[i];
+		if (!refuses(m, u)) {
+			i++;
+			continue;
+		}
+		n->segment = HB_MIN(n->segment, u.node->segment);
+		hb_note(g->cx, t->name, "int16-neighbour", "is int16, and int8 for '%s', which takes no int16 on %s", u.node->name, m->name);
+		hb_node_set_in(g, u.node, u.index, y);	/* takes the use away */
+	}
+	hb_node_set_in(g, n, 0, t);
+	hb_node_set_out(n, 0, y);
+	e->cfg = from->cfg;
+	e->cfg.dtype = HB_I8;
+	e->cfg.rule = "a copy for what takes no int16";
+	y->user = e;
+	return hb_op_infer(g, n);
+}
+
+static hb_status
+add_copies(classes *k)
+{
+	const hb_march *m = k->c->o->march;
+	for (int i = 0; i < k->n; i++) {
+		hb_tensor *t = k->at[i];
+		bool some = false;
+		if (!t || t->is_const || ((const hb_edge *)t->user)->cfg.dtype != HB_I16)
+			continue;
+		for (size_t u = 0; u < t->nuses; u++)
+			some = some || refuses(m, t->uses[u]);
+		if (some)
+			HB_TRY(add_copy(k->c, t));
+	}
+	return HB_OK;
+}
+
+void
+hb_calib_drop_copies(hb_graph *g)
+{
+	for (hb_node *n = g->first, *next; n; n = next) {
+		next = n->next;
+		if (!n->requantizes)
+			continue;
+		hb_tensor_replace(g, n->out[0], n->in[0]);
+		hb_node_remove(g, n);
 	}
 }
 
@@ -195,5 +286,5 @@ hb_calib_types(hb_calib *c)
 	choose(&k, word);
 	if (c->o->march)
 		fall_back(&k, blocked);
-	return HB_OK;
+	return c->o->march ? add_copies(&k) : HB_OK;
 }

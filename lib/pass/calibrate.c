@@ -76,6 +76,11 @@ hb_calib_edge(hb_calib *c, const hb_node *n, hb_tensor *t)
 				    .rule = "its readers take it for places" };
 	if (!own && n && t->producer == n && n->op->own_scale)
 		e->cfg = (hb_qconfig){ .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = n->op->own_scale(n) }, .rule = "the operator's own scale" };
+	if (e->cfg.dtype_level == 0 && hb_calib_has_part(c, t)) {
+		e->cfg.dtype = HB_I16;
+		e->cfg.rule = "a part of it keeps few steps of int8";
+		e->raised = true;
+	}
 	t->user = e;
 	return e;
 }
@@ -236,6 +241,22 @@ mark_weights(const hb_node *n)
 		n->out[0]->weights_mse = e->cfg.weights_mse;
 }
 
+/* A copy at another scale is seen by its operand's observer, which is there for that alone where the operand's scale is
+ * passed on to it. */
+static hb_status
+observe_copy(hb_calib *c, hb_node *n)
+{
+	hb_tensor *x = n->in[0];
+	hb_edge *from = x->user, *e = n->out[0]->user;
+	if (!from->observer) {
+		from->spare = true;
+		HB_TRY(observe(c, x->producer, x));
+	}
+	e->observer = from->observer;
+	e->shared = true;
+	return HB_OK;
+}
+
 /* Which edges are quantized, and which of them have an observer. */
 static hb_status
 mark(hb_calib *c)
@@ -250,6 +271,8 @@ mark(hb_calib *c)
 			if (reads_outside(n, i))
 				HB_TRY(observe(c, n, n->in[i]));
 		}
+		if (n->requantizes)
+			HB_TRY(observe_copy(c, n));
 		if (is_inner(n))
 			continue;
 		hb_role role = role_of(n);
@@ -294,7 +317,7 @@ tap(void *arg, hb_tensor *t, const hb_val *v)
 {
 	hb_calib *c = arg;
 	hb_edge *e = t->user;
-	if (e && e->observer && v->dtype == HB_F32)
+	if (e && e->observer && !e->shared && v->dtype == HB_F32)
 		hb_observer_add(c->g->cx, e->observer, v->data, hb_shape_elems(&v->shape));
 	if (e && e->channels)
 		hb_channels_add(c->g->cx, e->channels, v->data, hb_shape_span(&v->shape, 0, 1), hb_shape_span(&v->shape, 2, v->shape.rank));
@@ -321,11 +344,20 @@ range_of(const hb_calib *c, const hb_tensor *t, const hb_edge *e, hb_range *r, c
 		return HB_OK;
 	}
 	const hb_range_row *row = hb_ranges_find(c->o->ranges, t->name);
+	if (!row && e->shared)
+		row = hb_ranges_find(c->o->ranges, t->producer->in[0]->name);
 	if (!row)
 		return hb_error(c->g->cx, HB_ERR_INPUT, NULL, "ranges", "the file of ranges has no row for tensor '%s'", t->name);
 	*r = (hb_range){ .min = row->min, .max = row->max, .absmax = e->cfg.dtype == HB_I16 ? row->clip16 : row->clip8, .nonfinite = row->nonfinite };
 	*observer = row->observer;
 	return HB_OK;
+}
+
+hb_status
+hb_calib_range(const hb_calib *c, const hb_tensor *t, hb_range *r)
+{
+	const char *observer;
+	return range_of(c, t, t->user, r, &observer);
 }
 
 static hb_q
@@ -362,9 +394,12 @@ set_observed(hb_calib *c, hb_tensor *t, hb_edge *e)
 	return hb_calib_set_channels(c, t, e);
 }
 
+/* Inputs of one scale, which the result takes where it may have their type. */
 static bool
-equal_inputs(const hb_node *n)
+equal_inputs(const hb_node *n, const hb_edge *e)
 {
+	if (n->in[0]->q.from == HB_Q_OPEN && n->in[0]->q.dtype != e->cfg.dtype)
+		return false;
 	for (int i = 1; i < n->nin; i++) {
 		const hb_q *a = &n->in[0]->q, *b = &n->in[i]->q;
 		if (a->dtype != b->dtype || a->scale != b->scale)
@@ -396,7 +431,7 @@ hb_calib_set_scales(hb_calib *c)
 				t->q = (hb_q){ .dtype = HB_BOOL, .nscales = 1, .scale = 1, .observer = "derived" };
 			else if (role == HB_ROLE_INDEX || t->dtype != HB_F32)
 				t->q = (hb_q){ .dtype = HB_I32, .nscales = 1, .scale = 1, .observer = "derived" };
-			else if (role == HB_ROLE_PASS || (role == HB_ROLE_CAT && equal_inputs(n)))
+			else if ((role == HB_ROLE_PASS && !e->shared) || (role == HB_ROLE_CAT && equal_inputs(n, e)))
 				t->q = n->in[0]->q;
 			else if (role == HB_ROLE_EACH)
 				t->q = n->in[n->op->passes(n, i)]->q;
@@ -443,20 +478,30 @@ tell_plan(const hb_calib *c)
 	}
 }
 
+/* Leaves no scales where it finds parts that want another round. */
 static hb_status
-calibrate(hb_calib *c)
+calibrate(hb_calib *c, const hb_parts **found)
 {
+	bool watch = c->sampled && !c->parts && c->o->march && c->o->march->fig.int16;
+	*found = NULL;
 	HB_TRY(make_edges(c));
 	HB_TRY(mark(c));
 	if (c->o->plan) {
 		tell_plan(c);
 		return HB_OK;
 	}
+	hb_calib_tell_parts(c);
 	if (c->o->save_stats || c->o->save_ranges)
 		HB_TRY(observe_rest(c));
+	if (watch)
+		HB_TRY(hb_calib_watch_parts(c));
 	HB_TRY(gather(c));
 	if (c->o->save_stats)
 		return hb_calib_save_stats(c);
+	if (watch)
+		HB_TRY(hb_calib_find_parts(c, found));
+	if (*found)
+		return HB_OK;
 	observe_consts(c);
 	HB_TRY(hb_calib_try(c));
 	HB_TRY(hb_calib_set_scales(c));
@@ -464,14 +509,14 @@ calibrate(hb_calib *c)
 	return c->o->save_ranges ? hb_calib_save_ranges(c) : HB_OK;
 }
 
-hb_status
-hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
+/* With parts that an earlier round found, all in arena a. */
+static hb_status
+calibrate_once(hb_graph *g, const hb_calib_options *o, hb_arena *a, const hb_parts *parts, const hb_parts **found)
 {
 	hb_calib c = {
-		.g = g, .o = o, .arena = hb_arena_new(g->cx), .scaled = hb_has_scales(g), .sampled = o->sample || o->nstats || o->ranges,
+		.g = g, .o = o, .arena = a, .scaled = hb_has_scales(g), .sampled = o->sample || o->nstats || o->ranges, .parts = parts,
 	};
-	if (!c.arena)
-		return hb_nomem(g->cx, "calibrate");
+	hb_calib_drop_copies(g);
 	for (hb_tensor *t = g->tensors; t; t = t->next) {
 		t->user = NULL;
 		t->means = NULL;
@@ -481,11 +526,22 @@ hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
 		if (t->q.from == HB_Q_OPEN || (t->producer && is_inner(t->producer)))
 			t->q = (hb_q){ .dtype = HB_NONE };
 	}
-	hb_status st = calibrate(&c);
+	hb_status st = calibrate(&c, found);
 	if (st == HB_OK && !c.scaled)	/* else the model's scales are as good as they were */
 		g->uncalibrated = !c.sampled;
 	for (hb_tensor *t = g->tensors; t; t = t->next)
 		t->user = NULL;
-	hb_arena_free(c.arena);
+	return st;
+}
+
+hb_status
+hb_pass_calibrate(hb_graph *g, const hb_calib_options *o)
+{
+	hb_arena *a = hb_arena_new(g->cx);
+	const hb_parts *parts = NULL, *none;
+	hb_status st = a ? calibrate_once(g, o, a, NULL, &parts) : hb_nomem(g->cx, "calibrate");
+	if (st == HB_OK && parts)
+		st = calibrate_once(g, o, a, parts, &none);
+	hb_arena_free(a);
 	return st;
 }

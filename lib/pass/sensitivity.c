@@ -6,7 +6,8 @@
 
 enum { SAMPLES = 2 };
 
-/* Whether t has a scale of its own, not one passed on to it, and on m could have a wider one. */
+/* Whether t has a scale of its own, not one passed on to it, and on m could have a wider one, without copies for some of its
+ * readers: what those cost is not known here. */
 static bool
 could_rise(const hb_march *m, const hb_tensor *t)
 {

@@ -214,3 +214,38 @@ first[1] = first[0] * 1.001
 model("indices", [N("Conv", ["x", "w"], ["c"], "conv"), N("ArgMax", ["c"], ["y"], "best", axis=1)],
       [value("x", 1, 4, 4, 4)], [value("y", 1, 1, 4, 4, dtype=TensorProto.INT64)],
       [numpy_helper.from_array(first.reshape(4, 4, 1, 1), "w")])
+
+# A spectrum, real and imaginary part: magnitudes, a quiet upper half that is summed into bands, a transposed convolution in groups.
+srng = np.random.default_rng(19)
+
+
+def still(name, *shape, scale=0.4):
+    return numpy_helper.from_array(srng.normal(0, scale, shape).astype(np.float32), name)
+
+
+def index(name, *v):
+    return numpy_helper.from_array(np.array(v, np.int64), name)
+
+
+model("spectrum", [
+    N("Slice", ["x", "0", "1", "1"], ["re"], "re"),
+    N("Slice", ["x", "1", "2", "1"], ["im"], "im"),
+    N("Pow", ["re", "two"], ["re2"], "re2"),
+    N("Mul", ["im", "im"], ["im2"], "im2"),
+    N("Add", ["re2", "im2"], ["power"], "power"),
+    N("Add", ["power", "eps"], ["more"], "more"),
+    N("Sqrt", ["more"], ["mag"], "mag"),
+    N("Concat", ["mag", "re", "im"], ["feat"], "feat", axis=1),
+    N("Slice", ["feat", "0", "8", "3"], ["low"], "low"),
+    N("Slice", ["feat", "8", "16", "3"], ["high"], "high"),
+    N("MatMul", ["high", "bank"], ["band"], "band"),
+    N("Concat", ["low", "band"], ["all"], "all", axis=3),
+    N("Conv", ["all", "w"], ["c"], "conv", kernel_shape=[1, 1]),
+    N("PRelu", ["c", "slope"], ["p"], "prelu"),
+    N("ConvTranspose", ["p", "wt"], ["y"], "up", kernel_shape=[2, 2], strides=[2, 2], group=2),
+], [value("x", 1, 2, 4, 16)], [value("y", 1, 6, 8, 24)],
+    [index(str(i), i) for i in (0, 1, 2, 3, 8, 16)]
+    + [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in (("two", 2), ("eps", 1e-12))]
+    + [still("bank", 8, 4), still("w", 4, 3, 1, 1), numpy_helper.from_array(np.array([[[0.1]]], np.float32), "slope"), still("wt", 4, 3, 2, 2)])
+loud = np.where(np.arange(16) < 8, 10, 0.2)
+npy("spectrum.npy", (srng.normal(0, 1, (6, 2, 4, 16)) * loud).astype(np.float32))

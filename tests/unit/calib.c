@@ -390,6 +390,53 @@ what_shares_a_scale_or_is_added_up_has_one_type(void **state)
 	}
 }
 
+/* Conv a, read by a convolution and by a pool that takes int8 only. */
+static void
+readers_that_take_no_int16_read_a_copy(void **state)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	feed f = { .cx = cx, .count = 2 };
+	hb_graph *g = hb_graph_new(cx);
+	hb_tensor *w[2];
+	hb_calib_options o = {
+		.activations = { .dtype = HB_I16, .observer = { .kind = HB_OBS_MINMAX } }, .sample = sample, .arg = &f, .march = hb_march_find("bayes"),
+	};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		hb_shape s = test_shape(4, 3, 3, 1, 1);
+
+		w[i] = hb_tensor_const(g, "w", HB_F32, &s, NULL);
+		for (int k = 0; k < 9; k++)
+			((float *)(uintptr_t)w[i]->data)[k] = sinf((float)(k + i));
+	}
+	hb_tensor *a = test_node(g, "Conv", "a", test_input(g, "x", test_shape(4, 1, 3, 16, 16)), w[0], NULL, NULL);
+	hb_tensor *p = test_node(g, "AveragePool", "p", a, NULL, NULL, NULL);
+	assert_true(hb_attr_set_ints(g, p->producer, "kernel_shape", (int64_t[]){ 2, 2 }, 2));
+	test_output(g, test_node(g, "Conv", "b", a, w[1], NULL, NULL));
+	test_output(g, p);
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	for (hb_node *n = g->first; n; n = n->next)
+		n->on = HB_ON_BPU;
+	for (int round = 0; round < 2; round++) {
+		o.activations.dtype = HB_I16;
+		assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+		const hb_tensor *copy = p->producer->in[0];
+		assert_string_equal(copy->name, "a_requantized");
+		assert_int_equal(a->q.dtype, HB_I16);
+		assert_int_equal(copy->q.dtype, HB_I8);
+		assert_true(fabs((double)copy->q.scale * 127.5 / ((double)a->q.scale * 32767.5) - 1) < 1e-5);
+		assert_ptr_equal(g->outputs[0]->producer->in[0], a);
+		assert_null(hb_graph_verify(g, cx->arena));
+		o.activations.dtype = HB_I8;
+		assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+		assert_ptr_equal(p->producer->in[0], a);
+		assert_int_equal(a->q.dtype, HB_I8);
+		assert_int_equal(g->nnodes, 3);
+	}
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
@@ -398,9 +445,10 @@ main(void)
 		cmocka_unit_test(channels_before_a_depthwise_convolution_have_scales_of_their_own),
 		cmocka_unit_test(outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it),
 		cmocka_unit_test(default_takes_the_observer_whose_outputs_are_nearest),
+		cmocka_unit_test(what_a_prelu_makes_small_is_clipped),
 		cmocka_unit_test(what_shares_a_scale_or_is_added_up_has_one_type),
+		cmocka_unit_test(readers_that_take_no_int16_read_a_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-		cmocka_unit_test(what_a_prelu_makes_small_is_clipped),

@@ -456,6 +456,13 @@ static void an_edge_is_int16_where_all_its_neighbours_take_it(void **state)
 	assert_false(hb_march_takes(bayes, p->out[0], HB_I16));
 	assert_true(hb_march_takes(bayes, a->out[0], HB_I8));
 	assert_false(hb_march_takes(hb_march_find("bernoulli2"), b->out[0], HB_I16));
+	/* It may read a copy, as long as the convolution reads int16. */
+	assert_true(hb_march_gains(bayes, a->out[0], HB_I16));
+	assert_false(hb_march_gains(hb_march_find("bernoulli2"), a->out[0], HB_I16));
+	hb_node *c = conv("c", b->out[0], 8, 3), *s = node("Resize", "s", c->out[0], 8, 8, 8);
+	place("bayes", NULL);
+	assert_false(hb_march_reads(bayes, s, HB_I16));
+	assert_false(hb_march_gains(bayes, c->out[0], HB_I16));
 }
 
 static void a_flattened_map_is_part_of_its_gemm(void **state)
