@@ -43,6 +43,19 @@ samples() {
 	echo "$WORK/calib/$1"
 }
 
+# CALIB: the options that name a model's samples, those of every input where it has several.
+calib_of() {
+	local file name rest s
+	CALIB=()
+	[ "$(grep -c '^in_' "$SHARED/models/$1/io.tsv" 2>/dev/null)" -gt 1 ] 2>/dev/null || { CALIB=(--calib "$(samples "$1")"); return; }
+	while read -r file name rest; do
+		[[ $file == in_* ]] || continue
+		mkdir -p "$WORK/calib/$1/$name"
+		for s in "$SHARED/models/$1"/sample_*; do ln -sf "$s/$file" "$WORK/calib/$1/$name/$(basename "$s").npy"; done
+		CALIB+=(--calib "$name=$WORK/calib/$1/$name")
+	done < "$SHARED/models/$1/io.tsv"
+}
+
 # Float outputs equal the reference's.
 float_equal() {
 	local model=$1 s n
@@ -94,6 +107,31 @@ cosines() {	# MODEL MARCH MIN ARGS...
 		for n in "$s"/out_*.npy; do
 			check "$model $march $(basename "$s") cosine $(basename "$n") >= $min" "$NPY" cosine "$d/o/$(basename "$n")" "$n" "$min"
 		done
+	done
+}
+
+# streams MARCH MIN ARGS...: speech-gtcrn over its six frames in a row, its states its own of the frame before: simulator
+# against fixed-point graph, and what is heard beside float.
+streams() {
+	local march=$1 min=$2 dir=$SHARED/models/speech-gtcrn d=$WORK/stream k n tag in
+	shift 2
+	tag="speech-gtcrn $march $*"
+	rm -rf "$d"
+	mkdir "$d"
+	calib_of speech-gtcrn
+	check "$tag compile" "$HBCC" compile "$dir/model.onnx" --march "$march" "${CALIB[@]}" "$@" -o "$d/m.hbm"
+	check "$tag hbir" "$HBCC" compile "$dir/model.onnx" --march "$march" "${CALIB[@]}" "$@" --emit hbir -o "$d/m.hbir.onnx"
+	for k in 0 1 2 3 4 5; do
+		in=(--input "$dir/sample_$k/in_0.npy")
+		for n in 1 2 3; do
+			[ $k = 0 ] && in+=(--input "$dir/sample_0/in_$n.npy") || in+=(--input "$d/$((k - 1))/out_$n.npy")
+		done
+		check "$tag frame $k" "$HBCC" run "$d/m.hbm" "${in[@]}" --check-hazards --output "$d/$k"
+		check "$tag frame $k fixed" "$HBCC" run "$d/m.hbir.onnx" "${in[@]}" --output "$d/fixed"
+		for n in 0 1 2 3; do
+			check "$tag frame $k equal out_$n" "$NPY" diff "$d/$k/out_$n.npy" "$d/fixed/out_$n.npy"
+		done
+		check "$tag frame $k cosine >= $min" "$NPY" cosine "$d/$k/out_0.npy" "$dir/sample_$k/out_0.npy" "$min"
 	done
 }
 
@@ -156,16 +194,18 @@ same_bytes() {
 	done
 }
 
-# law2 MODEL MARCH: every layer by itself against ONNX Runtime.
+# law2 MODEL MARCH ARGS...: every layer by itself against ONNX Runtime, on sample 0 or SAMPLE.
 law2() {
-	local model=$1 march=$2 d=$WORK/law2 in=$SHARED/models/$1/sample_0/in_0.npy
+	local model=$1 march=$2 d=$WORK/law2 in=("$SHARED/models/$1/sample_${SAMPLE:-0}"/in_*.npy)
 	[ -n "${ORT_DIR:-}" ] || { skip "$model $march layer by layer: no ORT_DIR"; return; }
+	shift 2
 	rm -rf "$d"
 	mkdir "$d"
-	check "$model $march qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" --emit qdq --all-outputs -o "$d/q.onnx"
-	check "$model $march hbir" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" --emit hbir -o "$d/h.onnx"
-	check "$model $march onnxruntime" node "$SHARED/tools/ort-run.mjs" "$d/q.onnx" "$in" --out "$d/o" --opt disabled
-	check "$model $march layer by layer" "$BUILD/tests/tools/law2" "$d/q.onnx" "$d/h.onnx" "$d/o" "$in"
+	calib_of "$model"
+	check "$model $march $* qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" "${CALIB[@]}" "$@" --emit qdq --all-outputs -o "$d/q.onnx"
+	check "$model $march $* hbir" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" "${CALIB[@]}" "$@" --emit hbir -o "$d/h.onnx"
+	check "$model $march $* onnxruntime" node "$SHARED/tools/ort-run.mjs" "$d/q.onnx" "${in[@]}" --out "$d/o" --opt disabled
+	check "$model $march $* layer by layer" "$BUILD/tests/tools/law2" "$d/q.onnx" "$d/h.onnx" "$d/o" "${in[@]}"
 }
 
 # arrives_quantized MODEL MARCH MIN: compiles with its own scales, no samples; outputs beside ONNX Runtime's on the file as it is.
@@ -193,8 +233,9 @@ round_trip() {
 	shift 2
 	rm -rf "$d"
 	mkdir -p "$d/qdq"
-	check "$model $march $* compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" "$@" -o "$d/a.hbm"
-	check "$model $march $* qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" --calib "$(samples "$model")" "$@" --emit qdq -o "$d/qdq/model.qdq.onnx"
+	calib_of "$model"
+	check "$model $march $* compile" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" "${CALIB[@]}" "$@" -o "$d/a.hbm"
+	check "$model $march $* qdq" "$HBCC" compile "$SHARED/models/$model/model.onnx" --march "$march" "${CALIB[@]}" "$@" --emit qdq -o "$d/qdq/model.qdq.onnx"
 	check "$model $march $* compile qdq" "$HBCC" compile "$d/qdq/model.qdq.onnx" --march "$march" -o "$d/b.hbm"
 	check "$model $march $* round trip" cmp "$d/a.hbm" "$d/b.hbm"
 }
@@ -233,6 +274,10 @@ short)
 	arrives_quantized audio-yamnet-qdq bernoulli2 0.999
 	arrives_quantized superres-espcn-qdq bayes 0.9999
 	round_trip audio-yamnet bayes
+	streams bayes 0.98
+	streams bayes 0.999 --dtype qint16
+	round_trip speech-gtcrn bayes
+	SAMPLE=3 law2 speech-gtcrn bayes
 	;;
 long)
 	for m in $small $large; do
@@ -256,8 +301,21 @@ long)
 		left_out $m 0.995
 	done
 	left_out detect-yolox-nano 0.99 --auto-int16 --min-cosine 0.99	# int8 alone: 0.9
-	for m in $small face-rfb320 transformer-cct; do
+	float_equal speech-gtcrn
+	streams bayes 0.99
+	streams bayes 0.98 --auto-int16 --min-cosine 0.98
+	streams bayes 0.995 --auto-int16 --min-cosine 0.99
+	streams bayes-e 0.98
+	streams bernoulli2 0.94	# no int16: the spectrum alone leaves 0.98
+	SAMPLE=3 law2 speech-gtcrn bayes --dtype qint16
+	SAMPLE=5 law2 speech-gtcrn bernoulli2
+	for m in $small face-rfb320 transformer-cct speech-gtcrn; do
 		round_trip $m bayes --dtype qint16
+	done
+	for march in bernoulli2 bayes; do
+		calib_of speech-gtcrn
+		same_bytes "speech-gtcrn $march" "$SHARED/models/speech-gtcrn/model.onnx" --march $march "${CALIB[@]}"
+		round_trip speech-gtcrn $march
 	done
 	for march in bernoulli2 bayes; do
 		arrives_quantized audio-yamnet-qdq $march 0.999
