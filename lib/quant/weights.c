@@ -6,10 +6,10 @@
 #include <float.h>
 #include <math.h>
 
-/* Scales that mse tries, LEAST to 1.2 times that of the largest weight in steps of 1/FINENESS. Finer ones clip it; with
+/* Scales that mse tries, LEAST to 1.3 times that of the largest weight in steps of 1/FINENESS. Finer ones clip it; with
  * coarser ones a few weights may lie nearer to the grid. A clip below LEAST costs one weight more than the finer grid
  * gains a channel of 10,000. */
-enum { TRIED = 128, FINENESS = 320, GRAIN = 1 << 12 };	/* GRAIN: weights that a thread takes at a time */
+enum { TRIED = 160, FINENESS = 320, GRAIN = 1 << 12 };	/* GRAIN: weights that a thread takes at a time */
 static const float LEAST = 0.8f;
 
 typedef struct job {

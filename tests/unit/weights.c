@@ -167,7 +167,7 @@ without_mse_the_largest_weight_says_the_scale(void **state)
 	hb_ctx_free(cx);
 }
 
-/* Every scale from 0.8 to 1.2 times that of the largest weight, in steps of 1/320, and that one: none has less error. */
+/* Every scale from 0.8 to 1.3 times that of the largest weight, in steps of 1/320, and that one: none has less error. */
 static void
 mse_takes_the_scale_of_the_least_error(void **state)
 {
@@ -188,8 +188,8 @@ mse_takes_the_scale_of_the_least_error(void **state)
 			double e = error_at(&w, c, scales[c]);
 
 			assert_true(e <= error_at(&w, c, most));
-			for (int i = 1; i < 128; i++)
-				assert_true(e <= error_at(&w, c, most * (0.8f + (float)i / 320)) * (1 + 1e-5));
+			for (int i = 1; i < 160; i++)
+				assert_true(e <= error_at(&w, c, most * (0.8f + (float)i / 320)) * (1 + 1e-5) + 1e-9 * most * most);
 			sum += e;
 			plain += error_at(&w, c, most);
 		}
@@ -238,7 +238,7 @@ no_weight_and_tiny_weights_have_a_scale(void **state)
 		hb_weight_scales(cx, &w, scales);
 		assert_float_equal(scales[0], FLT_EPSILON, 0);
 		assert_float_equal(scales[1], FLT_EPSILON, 0);
-		assert_true(scales[2] > 0.9f / 128 && scales[2] < 1.2f / 127);
+		assert_true(scales[2] > 0.9f / 128 && scales[2] < 1.3f / 127);
 	}
 	hb_ctx_free(cx);
 }
