@@ -81,6 +81,16 @@ tap_means(void *arg, hb_tensor *t, const hb_val *v)
 	e->count += n / v->shape.dim[e->channel_dim];
 }
 
+/* The mean of n values' rounding errors as it would be over many: shrunk by the share that their variance, a twelfth of
+ * the step's square, has in it (James and Stein's estimate). */
+static double
+beyond_chance(double mean, double step, int64_t n)
+{
+	double chance = step * step / 12 / (double)n;
+
+	return mean != 0 ? mean * fmax(0, 1 - chance / (mean * mean)) : 0;
+}
+
 static hb_status
 set_means(hb_calib *c)
 {
@@ -96,7 +106,8 @@ set_means(hb_calib *c)
 			for (int64_t i = 0; i < n; i++) {
 				bool finite = isfinite(e->sums[i]) && isfinite(e->qsums[k][i]);
 				m[i] = finite ? e->sums[i] / (double)e->count : 0;
-				m[n + i] = finite ? e->qsums[k][i] / (double)e->count : 0;
+				double lost = finite ? e->qsums[k][i] / (double)e->count - m[i] : 0;
+				m[n + i] = m[i] + beyond_chance(lost, hb_q_scale(&e->mean_q[k], i % e->mean_q[k].nscales), e->count);
 			}
 			if (k ? !hb_q_same(&e->mean_q[k], &t->q) : t->q.dtype == HB_NONE)
 				continue;

@@ -179,7 +179,7 @@ observe_rest(hb_calib *c)
 	return HB_OK;
 }
 
-/* A conv or gemm that is a model output without activation keeps its accumulator's precision. */
+/* A conv or gemm without activation that only the CPU reads, if anyone does, keeps its accumulator's precision. */
 static bool
 stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 {
@@ -188,13 +188,9 @@ stays_wide(const hb_calib *c, const hb_node *n, const hb_tensor *t)
 	const hb_edge *e = t->user;
 	if ((e->cfg.high_precision ? e->cfg.high_precision < 0 : c->o->low_precision_output) || t->q.from != HB_Q_OPEN || hb_is_function(n->group) || (n->group && n->group->act))
 		return false;
-	if (c->scaled && !c->sampled) {	/* what the CPU goes on with in float */
-		for (size_t i = 0; i < t->nuses; i++) {
-			if (t->uses[i].node->on == HB_ON_BPU)
-				return false;
-		}
-	} else if (!t->is_output || t->nuses) {
-		return false;
+	for (size_t i = 0; i < t->nuses; i++) {
+		if (t->uses[i].node->on == HB_ON_BPU)
+			return false;
 	}
 	if (c->o->march && !(hb_march_types(c->o->march, root, true) & HB_BIT(HB_I32)))
 		return false;

@@ -134,7 +134,7 @@ typedef struct hb_calib_options {
 	hb_qconfig activations;		/* default mse, HB_I8 */
 	hb_round round;
 	bool divisor_qmax;
-	bool low_precision_output;	/* model outputs of conv and gemm are quantized, not int32; what leads there behind the last layers is int8, not int16 */
+	bool low_precision_output;	/* conv and gemm that leave the BPU are quantized, not int32; what leads there behind the last layers is int8, not int16 */
 	hb_by_channel channels;		/* scales a channel of activations that depthwise convolutions or lookups alone read */
 	bool no_bias_correction;	/* biases do not make up for what rounding the weights takes off the mean output */
 	/* Sample k's inputs, in the order of the graph's; HB_OK, and false in *more past the last. */

@@ -226,6 +226,61 @@ outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it(void 
 	assert_int_equal(m, HB_I8);
 }
 
+/* ---- means for the correction of biases ---- */
+
+/* A product of one row of four values; all lie between steps of 1, a quarter above one, but the last, which are clipped. */
+static hb_status
+quarters(void *arg, int64_t k, hb_val *in, bool *more)
+{
+	const int64_t *count = arg;
+	float *x = in[0].data;
+
+	*more = k < *count;
+	for (int i = 0; *more && i < 4; i++)
+		x[i] = i < 3 ? (float)(k % 2) + 0.25f : 140.25f;
+	return HB_OK;
+}
+
+static void
+means_of(int64_t samples, double lost[4])
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	hb_graph *g = hb_graph_new(cx);
+	hb_shape s = test_shape(2, 4, 2);
+	hb_tensor *w = hb_tensor_const(g, "w", HB_F32, &s, NULL), *x = test_input(g, "x", test_shape(2, 1, 4));
+	hb_calib_options o = {
+		.activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_FIXED, .fixed_scale = 1 } }, .sample = quarters, .arg = &samples,
+	};
+
+	for (int i = 0; i < 8; i++)
+		((float *)(uintptr_t)w->data)[i] = (float)(i + 1);
+	test_output(g, test_node(g, "Gemm", "y", x, w, NULL, NULL));
+	assert_int_equal(hb_pass_shapes(g, false), HB_OK);
+	g->first->on = HB_ON_BPU;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	assert_non_null(x->means);
+	for (int i = 0; i < 4; i++) {
+		assert_float_equal(x->means[i], i < 3 ? 0.25 + (double)(samples / 2) / (double)samples : 140.25, 1e-6);
+		lost[i] = x->means[i] - x->means[4 + i];
+	}
+	hb_ctx_free(cx);
+}
+
+static void
+what_rounding_takes_off_a_mean_counts_as_far_as_it_is_beyond_chance(void **state)
+{
+	double lost[4];
+
+	(void)state;
+	means_of(1, lost);		/* the standard error is 0.289: 0.25 may be chance */
+	for (int i = 0; i < 3; i++)
+		assert_float_equal(lost[i], 0, 0);
+	assert_float_equal(lost[3], 13.25 - 1.0 / 12 / 13.25, 1e-6);
+	means_of(8, lost);
+	for (int i = 0; i < 3; i++)
+		assert_float_equal(lost[i], 0.25 - 1.0 / 12 / 8 / 0.25, 1e-6);
+}
+
 /* ---- the observer default ---- */
 
 static double
@@ -444,6 +499,7 @@ main(void)
 		cmocka_unit_test(memory_is_the_same_for_10_and_10000_samples),
 		cmocka_unit_test(channels_before_a_depthwise_convolution_have_scales_of_their_own),
 		cmocka_unit_test(outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it),
+		cmocka_unit_test(what_rounding_takes_off_a_mean_counts_as_far_as_it_is_beyond_chance),
 		cmocka_unit_test(default_takes_the_observer_whose_outputs_are_nearest),
 		cmocka_unit_test(what_a_prelu_makes_small_is_clipped),
 		cmocka_unit_test(what_shares_a_scale_or_is_added_up_has_one_type),
