@@ -115,6 +115,16 @@ stats_read(cli *c, const char *path, uint32_t model, hb_stats *out)
 /* ---- ranges ---- */
 
 static json_t *
+floats(const float *v, int64_t n)
+{
+	json_t *a = json_array();
+
+	for (int64_t i = 0; i < n; i++)
+		json_array_append_new(a, json_real(v[i]));
+	return a;
+}
+
+static json_t *
 reals(const double *v, int64_t n)
 {
 	json_t *a = json_array();
@@ -138,13 +148,8 @@ row_json(cli *c, const hb_range_row *r)
 	json_object_set_new(j, "observer", js(c, r->observer));
 	if (r->nonfinite)
 		json_object_set_new(j, "nonfinite", json_integer(r->nonfinite));
-	if (r->nchannels) {
-		json_t *a = json_array();
-
-		for (int64_t i = 0; i < r->nchannels; i++)
-			json_array_append_new(a, json_real(r->channels[i]));
-		json_object_set_new(j, "channels", a);
-	}
+	if (r->nchannels)
+		json_object_set_new(j, "channels", floats(r->channels, r->nchannels));
 	if (r->nmeans) {
 		json_t *m = json_object(), *quantized = json_array();
 
@@ -154,7 +159,10 @@ row_json(cli *c, const hb_range_row *r)
 			json_t *q = json_object();
 
 			json_object_set_new(q, "type", json_string(r->means[k].dtype == HB_I16 ? "qint16" : "qint8"));
-			json_object_set_new(q, "scale", json_real(r->means[k].scale));
+			if (r->means[k].nscales > 1)
+				json_object_set_new(q, "scales", floats(r->means[k].scales, r->means[k].nscales));
+			else
+				json_object_set_new(q, "scale", json_real(r->means[k].scales[0]));
 			json_object_set_new(q, "values", reals(r->means[k].v + r->nmeans, r->nmeans));
 			json_array_append_new(quantized, q);
 		}
@@ -229,6 +237,44 @@ get_doubles(const json_t *j, double *to, size_t n)
 	return true;
 }
 
+/* *v: the n numbers of a, which are ok from 0 on, as float. */
+static hb_status
+read_magnitudes(cli *c, hb_ranges *to, const json_t *a, const float **v, int64_t *n, bool *ok)
+{
+	float *x = HB_NEW_N(to->arena, float, HB_MAX(json_array_size(a), 1));
+
+	if (!x)
+		return hb_nomem(c->cx, c->a.load_ranges);
+	*v = x;
+	*n = (int64_t)json_array_size(a);
+	*ok = json_is_array(a);
+	for (int64_t i = 0; i < *n; i++) {
+		double m = json_number_value(json_array_get(a, (size_t)i));
+
+		*ok = *ok && m >= 0 && m <= 3.402823466e38;
+		x[i] = (float)m;
+	}
+	return HB_OK;
+}
+
+/* "scale" is one for all, "scales" one a channel. */
+static hb_status
+read_scales(cli *c, hb_ranges *to, const json_t *q, hb_range_row *row, size_t k, bool *ok)
+{
+	const json_t *many = json_object_get(q, "scales");
+
+	if (many)
+		return read_magnitudes(c, to, many, &row->means[k].scales, &row->means[k].nscales, ok);
+	float *one = HB_NEW(to->arena, float);
+
+	if (!one)
+		return hb_nomem(c->cx, c->a.load_ranges);
+	*ok = get_real(q, "scale", 0, one);
+	row->means[k].scales = one;
+	row->means[k].nscales = 1;
+	return HB_OK;
+}
+
 static hb_status
 read_means(cli *c, hb_ranges *to, hb_range_row *row, const json_t *m)
 {
@@ -244,8 +290,8 @@ read_means(cli *c, hb_ranges *to, hb_range_row *row, const json_t *m)
 
 		if (!v)
 			return hb_nomem(c->cx, c->a.load_ranges);
-		ok = type && get_real(q, "scale", 0, &row->means[k].scale) && get_doubles(f, v, n) &&
-		     get_doubles(json_object_get(q, "values"), v + n, n);
+		HB_TRY(read_scales(c, to, q, row, k, &ok));
+		ok = ok && type && get_doubles(f, v, n) && get_doubles(json_object_get(q, "values"), v + n, n);
 		row->means[k].dtype = type && !strcmp(type, "qint16") ? HB_I16 : HB_I8;
 		row->means[k].v = v;
 	}
@@ -276,19 +322,11 @@ read_row(cli *c, hb_ranges *to, const json_t *j)
 	if (!get_real(clip, "qint8", 0, &row->clip8) || !get_real(clip, "qint16", 0, &row->clip16))
 		return ranges_error(c, name, "\"clip\" has not \"qint8\" and \"qint16\", numbers from 0 on");
 	if (ch) {
-		float *v = HB_NEW_N(to->arena, float, HB_MAX(json_array_size(ch), 1));
+		bool ok;
 
-		if (!v)
-			return hb_nomem(c->cx, c->a.load_ranges);
-		row->channels = v;
-		row->nchannels = (int64_t)json_array_size(ch);
-		for (size_t i = 0; i < json_array_size(ch); i++) {
-			double x = json_number_value(json_array_get(ch, i));
-
-			if (!(x >= 0 && x <= 3.402823466e38))
-				return ranges_error(c, name, "\"channels\" are no magnitudes");
-			v[i] = (float)x;
-		}
+		HB_TRY(read_magnitudes(c, to, ch, &row->channels, &row->nchannels, &ok));
+		if (!ok)
+			return ranges_error(c, name, "\"channels\" are no magnitudes");
 	}
 	return means ? read_means(c, to, row, means) : HB_OK;
 }

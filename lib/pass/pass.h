@@ -103,7 +103,8 @@ typedef struct hb_range_row {
 	int means_dim;
 	struct {
 		hb_dtype dtype;		/* that the quantized ones have; HB_NONE: not there */
-		float scale;
+		int64_t nscales;	/* 1, or one a channel, dim 1 */
+		const float *scales;
 		const double *v;	/* as hb_tensor.means: nmeans float ones, nmeans quantized ones */
 	} means[2];
 	struct hb_range_row *next;

@@ -10,6 +10,8 @@ for op in MaxPool Relu GlobalAveragePool; do
 done
 "$HBCC" calibrate "$m" $march --calib "$calib" -o a.onnx
 "$HBCC" calibrate "$m" $march --load-ranges r.json -o b.onnx && cmp a.onnx b.onnx && echo calibrate too
+"$HBCC" compile "$m" $march --calib "$calib" --per-channel --save-ranges c.json -o a.hbm
+"$HBCC" compile "$m" $march --load-ranges c.json --per-channel -o b.hbm && cmp a.hbm b.hbm && echo scales of channels too
 
 for k in 0 1 2; do mkdir s$k; done
 i=0

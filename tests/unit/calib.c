@@ -176,6 +176,29 @@ channels_before_a_depthwise_convolution_have_scales_of_their_own(void **state)
 	assert_int_equal(n, 1);
 }
 
+static void
+ranges_keep_the_means_of_channels_scales(void **state)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	feed f = { .cx = cx, .count = 3 };
+	hb_graph *g = depthwise(cx), *again = depthwise(cx);
+	hb_ranges *ranges = hb_ranges_new(g->arena);
+	hb_calib_options o = {
+		.activations = { .dtype = HB_I8, .observer = { .kind = HB_OBS_MINMAX } }, .sample = sample, .arg = &f, .save_ranges = ranges,
+	};
+
+	(void)state;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	o = (hb_calib_options){ .activations = o.activations, .ranges = ranges };
+	assert_int_equal(hb_pass_calibrate(again, &o), HB_OK);
+	const hb_tensor *mid = hb_tensor_find(g, "mid"), *loaded = hb_tensor_find(again, "mid");
+	assert_int_equal(loaded->q.nscales, CHANNELS);
+	assert_memory_equal(loaded->q.scales, mid->q.scales, sizeof(float) * CHANNELS);
+	assert_non_null(loaded->means);
+	assert_memory_equal(loaded->means, mid->means, sizeof(double) * 2 * CHANNELS);
+	hb_ctx_free(cx);
+}
+
 /* ---- what leads from the last layers to an output ---- */
 
 /* Types of x -> Conv -> Sigmoid `s` -> Mul by itself `m` -> output, and with a second Conv behind m. */
@@ -498,6 +521,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_the_same_for_10_and_10000_samples),
 		cmocka_unit_test(channels_before_a_depthwise_convolution_have_scales_of_their_own),
+		cmocka_unit_test(ranges_keep_the_means_of_channels_scales),
 		cmocka_unit_test(outputs_of_elements_behind_the_last_layer_are_int16_where_the_march_has_it),
 		cmocka_unit_test(what_rounding_takes_off_a_mean_counts_as_far_as_it_is_beyond_chance),
 		cmocka_unit_test(default_takes_the_observer_whose_outputs_are_nearest),
