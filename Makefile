@@ -97,6 +97,10 @@ coverage:
 bench: all $(BUILD)/tests/tools/bench
 	tests/bench.sh $(BUILD)
 
+# What each option for accuracy gains on the models of $(HBCC_SHARED); the table of hbcc-compile(1).
+gains: all $(BUILD)/tests/tools/gains
+	tests/gains.sh $(BUILD)
+
 # Rewrites the expected output of the command-line cases; read the diff before it is committed.
 accept: all $(TOOLS) $(BUILD)/tests/unit/march_operators
 	tests/run.sh $(BUILD) accept
@@ -130,5 +134,5 @@ clean:
 # `make deps demo` installs before it builds.
 $(if $(filter deps,$(MAKECMDGOALS)),$(eval .NOTPARALLEL:))
 
-.PHONY: all check check-shared check-long sanitize fuzz coverage bench accept demo deps install uninstall clean
+.PHONY: all check check-shared check-long sanitize fuzz coverage bench gains accept demo deps install uninstall clean
 .DELETE_ON_ERROR:
