@@ -2,7 +2,8 @@
 # bench.sh BUILD: how fast hbcc is, measured.
 #  - the float engine beside ONNX Runtime (where ORT_DIR names a folder that has onnxruntime-node), in turn on the same
 #    files: the least median of ROUNDS rounds of RUNS runs, and the median of the rounds' ratios; 1 is parity;
-#  - calibration beside the float engine, on one thread and two; peak memory at 10 and at 100 samples;
+#  - calibration beside the float engine, on one thread and two, and beside itself where only minima and maxima are
+#    looked at: a sample's time by mse and by kl; peak memory at 10 and at 100 samples;
 #  - import of a chain of 10,000 nodes beside 1,000, and of a model of 512 MB beside cat.
 # Models are those of HBCC_SHARED and the networks of HBCC_TOPOLOGIES, a folder; where that is not set, they are
 # made once under BUILD by make-topologies.py where python3 has torch. MODELS="name ..." takes some of them.
@@ -115,26 +116,31 @@ for t in 1 2; do
 done
 
 # ---- calibration ----
-calibrate() {	# MODEL JOBS SAMPLES: wall ms, user ms, peak KiB
-	"$TOOL" time "$HBCC" calibrate "$1" --march bayes --calib "$3" --jobs "$2" -o "$WORK/qdq.onnx"
+calibrate() {	# MODEL JOBS SAMPLES OPTION...: wall ms, user ms, peak KiB
+	local model=$1 jobs=$2 samples=$3
+	shift 3
+	"$TOOL" time "$HBCC" calibrate "$model" --march bayes --calib "$samples" --jobs "$jobs" "$@" -o "$WORK/qdq.onnx"
 }
-a_sample() {	# MODEL JOBS: ms, of what 100 samples more than 10 take; and both peaks
-	local i
+a_sample() {	# MODEL JOBS OPTION...: ms, of what 100 samples more than 10 take; and both peaks
+	local i model=$1 jobs=$2
+	shift 2
 	for ((i = 0; i < ROUNDS; i++)); do
-		echo "$(calibrate "$1" "$2" "$WORK/s10.npy") $(calibrate "$1" "$2" "$WORK/s100.npy")"
+		echo "$(calibrate "$model" "$jobs" "$WORK/s10.npy" "$@") $(calibrate "$model" "$jobs" "$WORK/s100.npy" "$@")"
 	done | awk '{ if (NR == 1 || $1 < a) a = $1; if (NR == 1 || $4 < b) b = $4; p = $3; q = $6 } END { print (b - a) / 90, p, q }'
 }
 calibration() {	# NAME MODEL
-	local float t1 t2 ms1 ms2 p q
+	local float t1 t2 ms1 ms2 p q minmax kl
 	case " ${MODELS:-$1} " in *" $1 "*) ;; *) return ;; esac
 	noise_for "$2" "$WORK/in.npy" 1 && noise_for "$2" "$WORK/s10.npy" 10 && noise_for "$2" "$WORK/s100.npy" 100 || return
 	float=$(for ((i = 0; i < ROUNDS; i++)); do hbcc_median "$2" 1 "$WORK/in.npy"; done | least)
+	read -r minmax p q <<< "$(a_sample "$2" 1 --observer minmax --per-tensor)"
+	read -r kl p q <<< "$(a_sample "$2" 1 --observer kl)"
 	read -r ms1 p q <<< "$(a_sample "$2" 1)"
 	read -r ms2 t1 t2 <<< "$(a_sample "$2" 2)"
-	awk -v n="$1" -v f="$float" -v a="$ms1" -v b="$ms2" -v p="$p" -v q="$q" 'BEGIN {
-		printf "%-20s %10.2f %10.2f %9.0f%% %12.2f %9.1f %9.1f\n", n, f, a, 100 * f / a, a / b, p / 1024, q / 1024 }'
+	awk -v n="$1" -v f="$float" -v a="$ms1" -v b="$ms2" -v p="$p" -v q="$q" -v m="$minmax" -v k="$kl" 'BEGIN {
+		printf "%-20s %10.2f %10.2f %9.0f%% %8.2f %8.2f %12.2f %9.1f %9.1f\n", n, f, a, 100 * f / a, a / m, k / m, a / b, p / 1024, q / 1024 }'
 }
-printf '\n%-20s %10s %10s %10s %12s %9s %9s\n' calibration 'float ms' 'sample ms' 'rate' '2 threads' 'MiB at 10' 'at 100'
+printf '\n%-20s %10s %10s %10s %8s %8s %12s %9s %9s\n' calibration 'float ms' 'sample ms' 'rate' /minmax kl/minmax '2 threads' 'MiB at 10' 'at 100'
 calibration detect-yolox-nano "$SHARED/models/detect-yolox-nano/model.onnx"
 for n in $NETWORKS; do
 	[ -f "$HBCC_TOPOLOGIES/$n.onnx" ] && [ "$n" != yolov8n ] && calibration "$n" "$HBCC_TOPOLOGIES/$n.onnx"

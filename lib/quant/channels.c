@@ -1,6 +1,7 @@
 /* channels.c: ranges of the channels of a tensor, and the clip of each (SEMANTICS 2). Bins grow by powers of two, so that
  * parts add up exactly, in any order. */
 #include "lib/quant/observer.h"
+#include "lib/quant/vec.h"
 
 #include <float.h>
 #include <math.h>
@@ -10,6 +11,9 @@ enum {
 	HALF = 1 << BITS,		/* bins of values below 0, nearest last; as many of the others */
 	BINS = 2 * HALF,
 	CANDIDATES = 16,
+	RUN = 16,			/* values that are looked at in a row: those of a cache line */
+	LIST = 4096,			/* values at a time */
+	LANES = 32,
 };
 static const double TIGHTEST = 0.2;	/* of the candidates for the clip, of the range */
 
@@ -63,22 +67,97 @@ grow(hb_channels *ch, int64_t k, int exponent)
 		count_up(&bins[folded(i, by)], old[i]);
 }
 
-static void
-count(hb_channels *ch, int64_t k, const float *x, int64_t n, int64_t step)
+/* The next of x's n values from *at on, RUN in a row out of every `step` times as many; how many they are. The list is full
+ * up to a multiple of LANES: with what is not finite. */
+static int
+next_values(const float *x, int64_t n, int64_t step, int64_t *at, float *list)
 {
-	uint32_t *bins = ch->bins + k * BINS;
-	float inv = ldexpf(1, -ch->exponent[k]);
+	int m = 0;
 
-	for (int64_t i = 0; i < n; i += step) {
-		float v = fabsf(x[i]);
-		int at = v <= FLT_MAX ? (int)(v * inv) : 0;
+	for (; *at < n && m < LIST; *at += step * RUN) {
+		int run = (int)HB_MIN(n - *at, RUN);
 
-		if (v <= FLT_MAX)
-			count_up(&bins[x[i] < 0 ? HALF - 1 - at : HALF + at], 1);
+		if (run == RUN)
+			memcpy(list + m, x + *at, sizeof(float) * RUN);
+		else
+			memcpy(list + m, x + *at, sizeof(float) * (size_t)run);
+		m += run;
 	}
+	for (int i = m; i % LANES; i++)
+		list[i] = NAN;
+	return m;
+}
+
+HB_VEC_BODY(range, (const float *restrict x, int n, float *least, float *most), {
+	float lo[LANES];
+	float hi[LANES];
+	for (int k = 0; k < LANES; k++) {
+		lo[k] = FLT_MAX;
+		hi[k] = -FLT_MAX;
+	}
+	for (int i = 0; i < n; i += LANES)
+		for (int k = 0; k < LANES; k++) {
+			float v = fabsf(x[i + k]) <= FLT_MAX ? x[i + k] : FLT_MAX;
+			float w = fabsf(x[i + k]) <= FLT_MAX ? x[i + k] : -FLT_MAX;
+			lo[k] = v < lo[k] ? v : lo[k];
+			hi[k] = w > hi[k] ? w : hi[k];
+		}
+	for (int k = 0; k < LANES; k++) {
+		*least = HB_MIN(*least, lo[k]);
+		*most = HB_MAX(*most, hi[k]);
+	}
+})
+
+/* The bin of each value; BINS: it is not finite. */
+HB_VEC_BODY(number, (const float *restrict x, int n, float inv, int32_t *restrict to), {
+	for (int i = 0; i < n; i++) {
+		float v = fabsf(x[i]);
+		int32_t at = v <= FLT_MAX ? (int32_t)(v * inv) : 0;
+		at = x[i] < 0 ? HALF - 1 - at : HALF + at;
+		to[i] = v <= FLT_MAX ? at : BINS;
+	}
+})
+
+/* In turn into two sets, so that equal numbers one after another do not wait for each other. */
+static void
+count_list(const int32_t *numbers, int n, uint16_t (*counts)[BINS + 1])
+{
+	for (int i = 0; i + 1 < n; i += 2) {
+		counts[0][numbers[i]]++;
+		counts[1][numbers[i + 1]]++;
+	}
+	if (n % 2)
+		counts[0][numbers[n - 1]]++;
+}
+
+HB_VEC_BODY(add_counts, (uint32_t *restrict bins, const uint16_t *restrict a, const uint16_t *restrict b), {
+	for (int i = 0; i < BINS; i++) {
+		uint32_t sum = bins[i] + a[i] + b[i];
+		bins[i] = sum < bins[i] ? UINT32_MAX : sum;
+	}
+})
+
+static void
+count(hb_isa isa, hb_channels *ch, int64_t k, const float *list, int n)
+{
+	int32_t numbers[LIST];
+	uint32_t *bins = ch->bins + k * BINS;
+	uint16_t counts[2][BINS + 1];
+
+	HB_VEC_CALL(isa, number, (list, n, ldexpf(1, -ch->exponent[k]), numbers));
+	if (n < BINS) {
+		for (int i = 0; i < n; i++)
+			if (numbers[i] < BINS)
+				count_up(&bins[numbers[i]], 1);
+		return;
+	}
+	memset(counts, 0, sizeof(counts));
+	count_list(numbers, n, counts);
+	HB_VEC_CALL(isa, add_counts, (bins, counts[0], counts[1]));
 }
 
 typedef struct job {
+	hb_isa isa;
 	hb_channels *ch;
 	const float *x;
 	int64_t outer, inner;
@@ -110,19 +189,12 @@ channels_some(void *arg, int64_t begin, int64_t end, int worker)
 	(void)worker;
 	for (int64_t k = begin; k < end; k++) {
 		int64_t step = ch->most ? hb_ceil_div(j->outer * j->inner, ch->most) | 1 : 1;
-		float lo = FLT_MAX, hi = -FLT_MAX;
-		int e;
+		float lo = FLT_MAX, hi = -FLT_MAX, list[LIST];
+		int e, m;
 
-		for (int64_t o = 0; o < j->outer; o++) {
-			const float *x = j->x + (o * ch->n + k) * j->inner;
-
-			for (int64_t i = 0; i < j->inner; i += step) {
-				bool finite = x[i] >= -FLT_MAX && x[i] <= FLT_MAX;
-
-				lo = finite && x[i] < lo ? x[i] : lo;
-				hi = finite && x[i] > hi ? x[i] : hi;
-			}
-		}
+		for (int64_t o = 0; o < j->outer; o++)
+			for (int64_t at = 0; (m = next_values(j->x + (o * ch->n + k) * j->inner, j->inner, step, &at, list)) > 0;)
+				HB_VEC_CALL(j->isa, range, (list, m, &lo, &hi));
 		if (lo > hi)
 			continue;
 		see_range(ch, k, lo, hi);
@@ -131,14 +203,15 @@ channels_some(void *arg, int64_t begin, int64_t end, int worker)
 		frexpf(HB_MAX(fabsf(lo), fabsf(hi)), &e);	/* which is below 2^e */
 		grow(ch, k, HB_MAX(e, HB_LEAST_EXPONENT) - BITS);
 		for (int64_t o = 0; o < j->outer; o++)
-			count(ch, k, j->x + (o * ch->n + k) * j->inner, j->inner, step);
+			for (int64_t at = 0; (m = next_values(j->x + (o * ch->n + k) * j->inner, j->inner, step, &at, list)) > 0;)
+				count(j->isa, ch, k, list, m);
 	}
 }
 
 void
 hb_channels_add(hb_ctx *cx, hb_channels *ch, const float *x, int64_t outer, int64_t inner)
 {
-	job j = { .ch = ch, .x = x, .outer = outer, .inner = inner };
+	job j = { .isa = cx->isa, .ch = ch, .x = x, .outer = outer, .inner = inner };
 
 	hb_parallel(cx, ch->n, HB_MAX(1, 65536 / HB_MAX(outer * inner, 1)), channels_some, &j);
 	ch->samples++;
@@ -182,17 +255,38 @@ error_of(const uint32_t *bins, double width, const double *y, double s)
 	return sum;
 }
 
-static double
-best_clip(const choice *j, int64_t k, double range)
+/* What the reader makes of the centres of bins 2^exponent wide. Channels have few widths: the last of each are kept. */
+typedef struct centres {
+	int exponent;
+	bool there;
+	double y[BINS];
+} centres;
+enum { KEPT = 8 };
+
+static const double *
+centres_of(const choice *j, int exponent, centres *kept)
 {
-	double y[BINS], width = ldexp(1, j->ch->exponent[k]), best = range, least = HUGE_VAL;
+	centres *to = &kept[exponent & (KEPT - 1)];
+
+	if (to->there && to->exponent == exponent)
+		return to->y;
+	to->there = true;
+	to->exponent = exponent;
+	for (int i = 0; i < BINS; i++) {
+		double x = (i - HALF + 0.5) * ldexp(1, exponent);
+
+		to->y[i] = j->cfg->reader ? j->cfg->reader(j->cfg->reader_arg, x) : x;
+	}
+	return to->y;
+}
+
+static double
+best_clip(const choice *j, int64_t k, double range, centres *kept)
+{
+	double width = ldexp(1, j->ch->exponent[k]), best = range, least = HUGE_VAL;
+	const double *y = centres_of(j, j->ch->exponent[k], kept);
 	const uint32_t *bins = j->ch->bins + k * BINS;
 
-	for (int i = 0; i < BINS; i++) {
-		y[i] = (i - HALF + 0.5) * width;
-		if (j->cfg->reader)
-			y[i] = j->cfg->reader(j->cfg->reader_arg, y[i]);
-	}
 	for (int i = -1; i < CANDIDATES; i++) {
 		/* the first keeps a largest value above 0 whole: 127 steps reach it */
 		double t = i < 0 ? range * (127.5 / 127) : range * (1 - (1 - TIGHTEST) * i / (CANDIDATES - 1)), e = error_of(bins, width, y, t / 127.5);
@@ -210,12 +304,15 @@ choose_some(void *arg, int64_t begin, int64_t end, int worker)
 {
 	const choice *j = arg;
 	const hb_channels *ch = j->ch;
+	centres kept[KEPT];
 
 	(void)worker;
+	for (int i = 0; i < KEPT; i++)
+		kept[i].there = false;
 	for (int64_t k = begin; k < end; k++) {
 		double range = fmax(fmax(-ch->min[k], ch->max[k]), 0);
 
-		j->absmax[k] = (float)(ch->bins && j->cfg->kind == HB_OBS_MSE && range > 0 ? best_clip(j, k, range) : range);
+		j->absmax[k] = (float)(ch->bins && j->cfg->kind == HB_OBS_MSE && range > 0 ? best_clip(j, k, range, kept) : range);
 	}
 }
 
