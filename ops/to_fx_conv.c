@@ -105,64 +105,71 @@ lost_bias(const filter *f, int64_t c, float s, const result *r)
 	return lost;
 }
 
-/* The weight's integer at scale s of channel c: the one that calibration chose, where it chose for this scale. */
-static int32_t
-integer_of(const filter *f, int64_t c, int64_t first, int64_t o, int64_t i, float s, hb_round r)
+/* Channel c's integers at scale s: those that calibration chose, where it chose for this scale. */
+static void
+round_weights(const filter *f, int64_t c, float s, hb_round round, const result *r)
 {
-	if (f->rounded && s == f->rounded_scales[c])
-		return f->rounded[first + o * f->at.step + i];
-	return hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, r);
+	int64_t first = hb_weights_first(&f->at, c);
+	const int8_t *chosen = f->rounded && s == f->rounded_scales[c] ? f->rounded : NULL;
+
+	for (int64_t o = 0; o < f->at.outer; o++)
+		for (int64_t i = 0; i < f->at.inner; i++) {
+			int64_t at = first + o * f->at.step + i;
+
+			r->q[at] = chosen ? chosen[at] : (int8_t)hb_quantize((float)weight_at(f, first, o, i), s, HB_I8, round);
+		}
 }
 
-/* The largest magnitude that channel c's accumulator can reach with weight scale s. */
+/* The largest magnitude that channel c's accumulator can reach with r's integers at weight scale s. */
 static double
-reach(const filter *f, int64_t c, double bias, float s, const demand *d)
+reach(const filter *f, int64_t c, double bias, float s, const demand *d, const result *r)
 {
 	int64_t first = hb_weights_first(&f->at, c);
 	double sum = 0, acc = d->in_scale * s;
 
 	for (int64_t o = 0; o < f->at.outer; o++)
 		for (int64_t i = 0; i < f->at.inner; i++)
-			sum += abs(integer_of(f, c, first, o, i, s, d->round));
+			sum += abs(r->q[first + o * f->at.step + i]);
 	sum = sum * d->in_max + fabs(round_to(bias / acc, d->round));
 	if (d->add_scale > 0)
 		sum += ceil(d->add_max * d->add_scale / acc) + 1;
 	return sum;
 }
 
-/* The least scale not below s with which everything fits (SEMANTICS 1). */
+/* The least scale not below s with which everything fits (SEMANTICS 1), r's integers at it, and *bias with what it makes up
+ * for. */
 static float
-fit_scale(const filter *f, int64_t c, double bias, float s, const demand *d)
+fit_scale(const filter *f, int64_t c, double *bias, float s, const demand *d, const result *r)
 {
+	double own = *bias;
+
 	/* the addend's multiplier is below 2^24, the output's at least 2^-40 */
 	if (d->add_scale > 0)
 		s = fmaxf(s, (float)(d->add_scale / d->in_scale * 0x1.000002p-24));
 	if (d->out_scale > 0)
 		s = fmaxf(s, (float)(d->out_scale / d->in_scale * 0x1.000002p-40));
-	for (int tries = 0; tries < 64; tries++) {
-		double r = reach(f, c, bias, s, d);
+	for (int tries = 0;; tries++) {
+		round_weights(f, c, s, d->round, r);
+		*bias = own + (f->shift ? f->shift[c] : f->means ? lost_bias(f, c, s, r) : 0);
 
-		if (r < 0x1p31)
-			break;
-		s = (float)fmax((double)s * (r / 0x1.fffffep30), (double)nextafterf(s, INFINITY));
+		double most = reach(f, c, *bias, s, d, r);
+
+		if (most < 0x1p31 || tries == 64)
+			return s;
+		s = (float)fmax((double)s * (most / 0x1.fffffep30), (double)nextafterf(s, INFINITY));
 	}
-	return s;
 }
 
+/* *s: the scale that is wanted, then the one that fits. */
 static hb_status
-quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double bias, float s, const demand *d, result *r)
+quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double bias, float *s, const demand *d, result *r)
 {
-	int64_t first = hb_weights_first(&f->at, c);
-	double acc = d->in_scale * s;
 	hb_mult m = { HB_IDENTITY_M, 1 }, ma = { 0, 0 };
 
-	for (int64_t o = 0; o < f->at.outer; o++)
-		for (int64_t i = 0; i < f->at.inner; i++)
-			r->q[first + o * f->at.step + i] = (int8_t)integer_of(f, c, first, o, i, s, d->round);
-	if (f->shift)
-		bias += f->shift[c];
-	else if (f->means)
-		bias += lost_bias(f, c, s, r);
+	*s = fit_scale(f, c, &bias, *s, d, r);
+
+	double acc = d->in_scale * *s;
+
 	if (d->out_scale > 0 && !hb_mult_of(acc / d->out_scale, &m))
 		return HB_FX_REFUSE(cv, n, "channel %lld: the accumulator's scale %g over the output's %g is outside 2^-40..2^24", (long long)c,
 				    acc, d->out_scale);
@@ -172,7 +179,7 @@ quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double 
 				    d->add_scale, acc);
 	if (fabs(round_to(bias / acc, d->round)) >= 0x1p31)
 		return HB_FX_REFUSE(cv, n, "channel %lld: the bias %g does not fit int32 at scale %g", (long long)c, bias, acc);
-	r->scales[c] = s;
+	r->scales[c] = *s;
 	r->rec[4 * c] = (int32_t)round_to(bias / acc, d->round);
 	r->rec[4 * c + 1] = m.m;
 	r->rec[4 * c + 2] = ma.m;
@@ -204,10 +211,10 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 		if (f->rounded)
 			s = f->rounded_scales[c];
 		const demand at = at_channel(d, c);
-		float fitted = fit_scale(f, c, bias[c], s, &at);
+		float fitted = s;
 
+		HB_TRY(quantize_channel(cv, n, f, c, bias[c], &fitted, &at, r));
 		raised += fitted != s;
-		HB_TRY(quantize_channel(cv, n, f, c, bias[c], fitted, &at, r));
 	}
 	if (raised)
 		hb_node_warn(cv->from->cx, n, "channel-scale", "%lld of %lld channels need a coarser weight scale, or bias and sums would leave int32",
