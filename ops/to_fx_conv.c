@@ -137,7 +137,7 @@ reach(const filter *f, int64_t c, double bias, float s, const demand *d, const r
 }
 
 /* The least scale not below s with which everything fits (SEMANTICS 1), r's integers at it, and *bias with what it makes up
- * for. */
+ * for: a float, so that the fake-quantized form, which has it as one, comes back to the same integer. */
 static float
 fit_scale(const filter *f, int64_t c, double *bias, float s, const demand *d, const result *r)
 {
@@ -150,7 +150,7 @@ fit_scale(const filter *f, int64_t c, double *bias, float s, const demand *d, co
 		s = fmaxf(s, (float)(d->out_scale / d->in_scale * 0x1.000002p-40));
 	for (int tries = 0;; tries++) {
 		round_weights(f, c, s, d->round, r);
-		*bias = own + (f->shift ? f->shift[c] : f->means ? lost_bias(f, c, s, r) : 0);
+		*bias = (float)(own + (f->shift ? f->shift[c] : f->means ? lost_bias(f, c, s, r) : 0));
 
 		double most = reach(f, c, *bias, s, d, r);
 

@@ -339,7 +339,7 @@ long)
 	streams bernoulli2 0.94	# no int16: the spectrum alone leaves 0.98
 	SAMPLE=3 law2 speech-gtcrn bayes --dtype qint16
 	SAMPLE=5 law2 speech-gtcrn bernoulli2
-	for m in $small face-rfb320 transformer-cct speech-gtcrn; do
+	for m in $small $large transformer-cct speech-gtcrn; do
 		round_trip $m bayes --dtype qint16
 	done
 	for march in bernoulli2 bayes; do

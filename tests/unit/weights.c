@@ -278,7 +278,7 @@ sample(void *arg, int64_t k, hb_val *in, bool *more)
 }
 
 /* Random layers, their biases up to 100,000 times the weights, inputs of 8 and 16 bits, with and without bias correction: what the fixed-point
- * layer's weights and bias can add up to is below 2^31, whichever way the scales are chosen. */
+ * layer's weights and bias can add up to is below 2^31, whichever way the scales are chosen, and a float says the bias. */
 static void
 accumulators_stay_in_int32(void **state)
 {
@@ -317,6 +317,9 @@ accumulators_stay_in_int32(void **state)
 				used = HB_MAX(used, abs(q[c * depth + i]));
 			}
 			assert_true(reach < 0x1p31);
+
+			double step = (double)n->in[0]->q.scale * hb_q_scale(&f->in[1]->q, c);
+			assert_int_equal(rec[4 * c], lrint((float)(rec[4 * c] * step) / step));
 		}
 		assert_true(used > 0);
 		hb_ctx_free(cx);
