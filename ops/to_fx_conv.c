@@ -177,7 +177,7 @@ quantize_channel(hb_convert *cv, hb_node *n, const filter *f, int64_t c, double 
 	if (d->add_scale > 0 && d->add_scale / acc >= 0x1p-40 && !hb_mult_of(d->add_scale / acc, &ma))
 		return HB_FX_REFUSE(cv, n, "channel %lld: the addend's scale %g over the accumulator's %g is outside 2^-40..2^24", (long long)c,
 				    d->add_scale, acc);
-	if (fabs(round_to(bias / acc, d->round)) >= 0x1p31)
+	if (!(fabs(round_to(bias / acc, d->round)) < 0x1p31))
 		return HB_FX_REFUSE(cv, n, "channel %lld: the bias %g does not fit int32 at scale %g", (long long)c, bias, acc);
 	r->scales[c] = *s;
 	r->rec[4 * c] = (int32_t)round_to(bias / acc, d->round);
@@ -200,7 +200,7 @@ quantize_filter(hb_convert *cv, hb_node *n, const filter *f, const double *bias,
 
 		for (int64_t o = 0; o < f->at.outer; o++)
 			for (int64_t i = 0; i < f->at.inner; i++)
-				if (!(fabs(weight_at(f, first, o, i)) <= 3.4e38) || !(fabs(bias[c]) <= 1e300))
+				if (!(fabs(weight_at(f, first, o, i)) <= 3.4e38) || !(fabs(bias[c]) <= 3.4e38))
 					return HB_FX_REFUSE(cv, n, "channel %lld has a weight or bias that is infinite or no number", (long long)c);
 	}
 	hb_weight_scales(cv->from->cx, &f->at, scales);

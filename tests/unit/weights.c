@@ -326,6 +326,24 @@ accumulators_stay_in_int32(void **state)
 	}
 }
 
+/* beta times a bias of 1e30 is no float any more, though every number of the file is one. */
+static void
+a_bias_that_is_no_float_is_refused(void **state)
+{
+	hb_ctx *cx = test_ctx(NULL, 1);
+	row r = { "Gemm", test_shape(2, 2, 16), test_shape(2, 8, 16), 1, true };
+	hb_graph *g = hb_graph_new(cx), *fixed;
+	hb_calib_options o = { .activations = { .dtype = HB_I8 }, .sample = sample };
+
+	(void)state;
+	hb_node *n = layer(g, &r, 1e30);
+	assert_true(hb_attr_set_f(g, n, "beta", 1e30f));
+	n->on = HB_ON_BPU;
+	assert_int_equal(hb_pass_calibrate(g, &o), HB_OK);
+	assert_int_equal(hb_pass_convert(g, HB_HALF_EVEN, &fixed), HB_ERR_UNSUPPORTED);
+	hb_ctx_free(cx);
+}
+
 int
 main(void)
 {
@@ -337,6 +355,7 @@ main(void)
 		cmocka_unit_test(no_weight_and_tiny_weights_have_a_scale),
 		cmocka_unit_test(threads_and_vector_widths_give_the_same_scales),
 		cmocka_unit_test(accumulators_stay_in_int32),
+		cmocka_unit_test(a_bias_that_is_no_float_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
