@@ -111,6 +111,12 @@ static inline float hb_q_scale(const hb_q *q, int64_t c)
 	return q->nscales > 1 ? q->scales[c] : q->scale;
 }
 
+/* All its scales: nscales of them. */
+static inline const float *hb_q_scales(const hb_q *q)
+{
+	return q->nscales > 1 ? q->scales : &q->scale;
+}
+
 /* ---- tensors ---- */
 
 typedef struct hb_use {

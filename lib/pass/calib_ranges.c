@@ -32,12 +32,6 @@ hb_ranges_find(const hb_ranges *r, const char *name)
 	return hb_map_get(r->by_name, name);
 }
 
-static const float *
-scales_of(const hb_q *q)
-{
-	return q->nscales > 1 ? q->scales : &q->scale;
-}
-
 static hb_status
 save_row(hb_calib *c, const hb_tensor *t, const hb_edge *e)
 {
@@ -65,7 +59,7 @@ save_row(hb_calib *c, const hb_tensor *t, const hb_edge *e)
 		row->nmeans = t->shape.dim[e->channel_dim];
 		row->means[k].dtype = e->mean_q[k].dtype;
 		row->means[k].nscales = e->mean_q[k].nscales;
-		row->means[k].scales = hb_arena_dup(to->arena, scales_of(&e->mean_q[k]), sizeof(float) * (size_t)e->mean_q[k].nscales);
+		row->means[k].scales = hb_arena_dup(to->arena, hb_q_scales(&e->mean_q[k]), sizeof(float) * (size_t)e->mean_q[k].nscales);
 		row->means[k].v = hb_arena_dup(to->arena, e->means[k], sizeof(double) * 2 * (size_t)row->nmeans);
 		if (!row->means[k].scales || !row->means[k].v)
 			return hb_nomem(c->g->cx, t->name);
@@ -96,7 +90,7 @@ hb_calib_load_means(hb_calib *c)
 		bool fits = r && r->means_dim == e->channel_dim && r->nmeans == t->shape.dim[e->channel_dim];
 		for (int k = 0; fits && k < 2; k++) {
 			if (r->means[k].dtype != t->q.dtype || r->means[k].nscales != t->q.nscales ||
-			    memcmp(r->means[k].scales, scales_of(&t->q), sizeof(float) * (size_t)t->q.nscales) != 0)
+			    memcmp(r->means[k].scales, hb_q_scales(&t->q), sizeof(float) * (size_t)t->q.nscales) != 0)
 				continue;
 			t->means = r->means[k].v;
 			t->means_dim = r->means_dim;

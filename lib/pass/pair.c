@@ -13,7 +13,7 @@ parameter(hb_graph *g, const hb_node *n, const char *what, hb_dtype dt, const hb
 bool
 hb_pair_set_scale(hb_graph *g, hb_node *n, const hb_q *q)
 {
-	hb_tensor *t = parameter(g, n, "scale", HB_F32, q, q->nscales > 1 ? q->scales : &q->scale);
+	hb_tensor *t = parameter(g, n, "scale", HB_F32, q, hb_q_scales(q));
 	if (!t)
 		return false;
 	hb_node_set_in(g, n, 1, t);

@@ -4,6 +4,7 @@
 #include "lib/quant/vec.h"
 
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 
 enum {
@@ -13,7 +14,6 @@ enum {
 	CANDIDATES = 16,
 	RUN = 16,			/* values that are looked at in a row: those of a cache line */
 	LIST = 4096,			/* values at a time */
-	LANES = 32,
 };
 static const double TIGHTEST = 0.2;	/* of the candidates for the clip, of the range */
 
@@ -67,8 +67,7 @@ grow(hb_channels *ch, int64_t k, int exponent)
 		count_up(&bins[folded(i, by)], old[i]);
 }
 
-/* The next of x's n values from *at on, RUN in a row out of every `step` times as many; how many they are. The list is full
- * up to a multiple of LANES: with what is not finite. */
+/* The next of x's n values from *at on, RUN in a row out of every `step` times as many, at most LIST; how many they are. */
 static int
 next_values(const float *x, int64_t n, int64_t step, int64_t *at, float *list)
 {
@@ -77,36 +76,14 @@ next_values(const float *x, int64_t n, int64_t step, int64_t *at, float *list)
 	for (; *at < n && m < LIST; *at += step * RUN) {
 		int run = (int)HB_MIN(n - *at, RUN);
 
-		if (run == RUN)
+		if (run == RUN)		/* of a constant size: moves, no call */
 			memcpy(list + m, x + *at, sizeof(float) * RUN);
 		else
 			memcpy(list + m, x + *at, sizeof(float) * (size_t)run);
 		m += run;
 	}
-	for (int i = m; i % LANES; i++)
-		list[i] = NAN;
 	return m;
 }
-
-HB_VEC_BODY(range, (const float *restrict x, int n, float *least, float *most), {
-	float lo[LANES];
-	float hi[LANES];
-	for (int k = 0; k < LANES; k++) {
-		lo[k] = FLT_MAX;
-		hi[k] = -FLT_MAX;
-	}
-	for (int i = 0; i < n; i += LANES)
-		for (int k = 0; k < LANES; k++) {
-			float v = fabsf(x[i + k]) <= FLT_MAX ? x[i + k] : FLT_MAX;
-			float w = fabsf(x[i + k]) <= FLT_MAX ? x[i + k] : -FLT_MAX;
-			lo[k] = v < lo[k] ? v : lo[k];
-			hi[k] = w > hi[k] ? w : hi[k];
-		}
-	for (int k = 0; k < LANES; k++) {
-		*least = HB_MIN(*least, lo[k]);
-		*most = HB_MAX(*most, hi[k]);
-	}
-})
 
 /* The bin of each value; BINS: it is not finite. */
 HB_VEC_BODY(number, (const float *restrict x, int n, float inv, int32_t *restrict to), {
@@ -193,8 +170,12 @@ channels_some(void *arg, int64_t begin, int64_t end, int worker)
 		int e, m;
 
 		for (int64_t o = 0; o < j->outer; o++)
-			for (int64_t at = 0; (m = next_values(j->x + (o * ch->n + k) * j->inner, j->inner, step, &at, list)) > 0;)
-				HB_VEC_CALL(j->isa, range, (list, m, &lo, &hi));
+			for (int64_t at = 0; (m = next_values(j->x + (o * ch->n + k) * j->inner, j->inner, step, &at, list)) > 0;) {
+				hb_extent some = hb_extent_of(j->isa, list, m);
+
+				lo = HB_MIN(lo, some.min);
+				hi = HB_MAX(hi, some.max);
+			}
 		if (lo > hi)
 			continue;
 		see_range(ch, k, lo, hi);
@@ -257,8 +238,7 @@ error_of(const uint32_t *bins, double width, const double *y, double s)
 
 /* What the reader makes of the centres of bins 2^exponent wide. Channels have few widths: the last of each are kept. */
 typedef struct centres {
-	int exponent;
-	bool there;
+	int exponent;			/* INT_MAX: none yet */
 	double y[BINS];
 } centres;
 enum { KEPT = 8 };
@@ -268,12 +248,13 @@ centres_of(const choice *j, int exponent, centres *kept)
 {
 	centres *to = &kept[exponent & (KEPT - 1)];
 
-	if (to->there && to->exponent == exponent)
+	double width = ldexp(1, exponent);
+
+	if (to->exponent == exponent)
 		return to->y;
-	to->there = true;
 	to->exponent = exponent;
 	for (int i = 0; i < BINS; i++) {
-		double x = (i - HALF + 0.5) * ldexp(1, exponent);
+		double x = (i - HALF + 0.5) * width;
 
 		to->y[i] = j->cfg->reader ? j->cfg->reader(j->cfg->reader_arg, x) : x;
 	}
@@ -308,7 +289,7 @@ choose_some(void *arg, int64_t begin, int64_t end, int worker)
 
 	(void)worker;
 	for (int i = 0; i < KEPT; i++)
-		kept[i].there = false;
+		kept[i].exponent = INT_MAX;
 	for (int64_t k = begin; k < end; k++) {
 		double range = fmax(fmax(-ch->min[k], ch->max[k]), 0);
 

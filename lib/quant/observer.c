@@ -92,15 +92,10 @@ hb_observer_new(hb_arena *a, const hb_observer_cfg *cfg, hb_dtype dt)
 
 /* ---- one pass: least, greatest, how many are finite ---- */
 
-typedef struct extent {
-	float min, max;
-	int64_t finite;
-} extent;
-
 #define LANES 64
 
 /* Least and greatest, and the greatest bits of a magnitude; none has an order that matters. */
-HB_VEC_BODY(span, (const float *restrict x, int64_t n, extent *e, uint32_t *most), {
+HB_VEC_BODY(span, (const float *restrict x, int64_t n, hb_extent *e, uint32_t *most), {
 	float lo[LANES];
 	float hi[LANES];
 	uint32_t top[LANES];
@@ -127,7 +122,7 @@ HB_VEC_BODY(span, (const float *restrict x, int64_t n, extent *e, uint32_t *most
 		hi[0] = x[i] > hi[0] ? x[i] : hi[0];
 		top[0] = HB_MAX(top[0], bits & 0x7fffffffu);
 	}
-	*e = (extent){ lo[0], hi[0], n };
+	*e = (hb_extent){ lo[0], hi[0], n };
 	for (int k = 0; k < LANES; k++) {
 		e->min = HB_MIN(e->min, lo[k]);
 		e->max = HB_MAX(e->max, hi[k]);
@@ -136,9 +131,9 @@ HB_VEC_BODY(span, (const float *restrict x, int64_t n, extent *e, uint32_t *most
 })
 
 static void
-finite_span(const float *x, int64_t n, extent *e)
+finite_span(const float *x, int64_t n, hb_extent *e)
 {
-	*e = (extent){ FLT_MAX, -FLT_MAX, 0 };
+	*e = (hb_extent){ FLT_MAX, -FLT_MAX, 0 };
 	for (int64_t i = 0; i < n; i++) {
 		if (!(fabsf(x[i]) <= FLT_MAX))
 			continue;
@@ -148,10 +143,22 @@ finite_span(const float *x, int64_t n, extent *e)
 	}
 }
 
+hb_extent
+hb_extent_of(hb_isa isa, const float *x, int64_t n)
+{
+	hb_extent e;
+	uint32_t most = 0;
+
+	HB_VEC_CALL(isa, span, (x, n, &e, &most));
+	if (most > 0x7f7fffffu)			/* FLT_MAX */
+		finite_span(x, n, &e);
+	return e;
+}
+
 typedef struct pass {
 	hb_isa isa;
 	const float *x;
-	extent *parts;			/* one a piece, or NULL */
+	hb_extent *parts;			/* one a piece, or NULL */
 	float inv;			/* 1 / bin width */
 	uint64_t *bins, *negative;
 	int *lock;			/* of the bins */
@@ -163,18 +170,14 @@ extent_some(void *arg, int64_t b, int64_t e, int worker)
 	const pass *p = arg;
 
 	(void)worker;
-	extent *part = &p->parts[b / GRAIN % HB_EXTENT_PARTS];
-	uint32_t most = 0;
-	HB_VEC_CALL(p->isa, span, (p->x + b, e - b, part, &most));
-	if (most > 0x7f7fffffu)			/* FLT_MAX */
-		finite_span(p->x + b, e - b, part);
+	p->parts[b / GRAIN % HB_EXTENT_PARTS] = hb_extent_of(p->isa, p->x + b, e - b);
 }
 
 /* In blocks of as many pieces as there are parts. */
-static extent
-extent_of(hb_ctx *cx, const float *x, int64_t n)
+static hb_extent
+extent_in_parts(hb_ctx *cx, const float *x, int64_t n)
 {
-	extent all = { FLT_MAX, -FLT_MAX, 0 }, parts[HB_EXTENT_PARTS];
+	hb_extent all = { FLT_MAX, -FLT_MAX, 0 }, parts[HB_EXTENT_PARTS];
 	const int64_t block = (int64_t)GRAIN * HB_EXTENT_PARTS;
 
 	for (int64_t at = 0; at < n; at += block) {
@@ -259,7 +262,7 @@ hist_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n, float absmax)
 void
 hb_observer_add(hb_ctx *cx, hb_observer *o, const float *x, int64_t n)
 {
-	extent e = extent_of(cx, x, n);
+	hb_extent e = extent_in_parts(cx, x, n);
 	double c = o->cfg.averaging_constant;
 
 	o->nonfinite += n - e.finite;

@@ -26,6 +26,13 @@ struct hb_observer {
 	bool any_torch;
 };
 
+/* Least and greatest of the finite values of x[n], and how many those are; none: FLT_MAX, -FLT_MAX, 0. */
+typedef struct hb_extent {
+	float min, max;
+	int64_t finite;
+} hb_extent;
+hb_extent hb_extent_of(hb_isa isa, const float *x, int64_t n);
+
 /* Where percentile and averaging constant are not said or out of range. */
 void hb_observer_set_defaults(hb_observer_cfg *cfg);
 

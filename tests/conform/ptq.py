@@ -51,7 +51,7 @@ def even(pads, weight):
     return p, F.pad(weight, zeros)
 
 
-def pads_of(a, x, kernel):
+def pads_of(a, kernel):
     if a.get("auto_pad", b"NOTSET") in (b"NOTSET", b""):
         return a.get("pads", [0] * 2 * len(kernel))
     assert a["auto_pad"] == b"SAME_UPPER" and set(a.get("strides", [1])) == {1}
@@ -63,7 +63,7 @@ def conv(a, v, transposed=False):
     weight, bias = v[1], v[2] if len(v) > 2 else None
     n = weight.dim() - 2
     assert n == 2
-    pads, weight = even(pads_of(a, v[0], weight.shape[2:]), weight)
+    pads, weight = even(pads_of(a, weight.shape[2:]), weight)
     group = a.get("group", 1)
     args = dict(stride=tuple(a.get("strides", [1] * n)), padding=tuple(pads), dilation=tuple(a.get("dilations", [1] * n)), groups=group,
                 bias=bias is not None)
@@ -110,7 +110,7 @@ def clip(a, v):
 
 
 def max_pool(a, v):
-    pads = pads_of(a, v[0], a["kernel_shape"])
+    pads = pads_of(a, a["kernel_shape"])
     assert pads[:2] == pads[2:]
     return nn.MaxPool2d(tuple(a["kernel_shape"]), tuple(a.get("strides", [1, 1])), tuple(pads[:2]), ceil_mode=bool(a.get("ceil_mode", 0))), [0]
 
@@ -152,10 +152,6 @@ def resize(a, v):
     assert a["mode"] == b"nearest" and a["nearest_mode"] == b"floor" and a["coordinate_transformation_mode"] == b"asymmetric"
     scale = tuple(v[2][2:].tolist())
     return nn.Upsample(scale_factor=scale, mode="nearest"), [0]
-
-
-def two(f):
-    return lambda a, v: (f, [0, 1])
 
 
 OPS = {
